@@ -1,0 +1,222 @@
+"""Settings of the task, the network and its training, checked where they are made; no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+"""A palette that people with colour-vision deficiencies can tell apart; the first is the background."""
+
+Precision = Literal["auto", "float32", "bf16", "fp16"]
+
+
+class Settings(BaseModel):
+    """Base of every settings object: frozen, and a name that is not a field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measurement(Settings):
+    """A measurement that a data set declares, such as the vertical cup/disc ratio.
+
+    The extent of the structures `of` along `axis` divided by that of the structures `to`.
+    """
+
+    name: str
+    kind: Literal["extent_ratio"] = "extent_ratio"
+    axis: Literal["vertical", "horizontal"] = "vertical"
+    of: tuple[str, ...]
+    to: tuple[str, ...]
+
+
+class Task(Settings):
+    """What is to be found in an image: Q structures (background first) and K classes."""
+
+    modality: str = ""
+    channels: Literal[1, 3] = 3
+    seg_classes: tuple[str, ...] = Field(min_length=2)
+    cls_classes: tuple[str, ...] = Field(min_length=2)
+    seg_colors: tuple[str, ...] = ()
+    unions: dict[str, tuple[str, ...]] = {}
+    measurements: tuple[Measurement, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_exist_and_are_unique(self) -> Self:
+        for kind, names in (("seg_classes", self.seg_classes), ("cls_classes", self.cls_classes)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"Expected different names in {kind}, got {', '.join(names)}.")
+        if self.seg_colors and len(self.seg_colors) != len(self.seg_classes):
+            raise ValueError(
+                f"Expected {len(self.seg_classes)} seg_colors, one a structure, got {len(self.seg_colors)}."
+            )
+        known = {*self.seg_classes, *self.unions}
+        used = [name for parts in self.unions.values() for name in parts]
+        used += [name for m in self.measurements for name in (*m.of, *m.to)]
+        unknown = sorted(set(used) - known)
+        if unknown:
+            raise ValueError(f"Unknown structure {', '.join(unknown)}: seg_classes has {', '.join(self.seg_classes)}.")
+        return self
+
+    @property
+    def colors(self) -> tuple[str, ...]:
+        """Hex colour of every structure, background first."""
+        if self.seg_colors:
+            return self.seg_colors
+        return tuple(OKABE_ITO[0] if i == 0 else OKABE_ITO[1 + (i - 1) % 7] for i in range(len(self.seg_classes)))
+
+    def members(self, structure: str) -> tuple[int, ...]:
+        """Class numbers in the mask that make up a structure or a union of structures."""
+        names = self.unions.get(structure, (structure,))
+        return tuple(self.seg_classes.index(name) for name in names)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Every structure that is measured and scored: the pixel classes without background, then the unions."""
+        return (*self.seg_classes[1:], *self.unions)
+
+
+class Focus(Settings):
+    """Look twice: find `structures` in the whole photograph, crop a square around them, look again."""
+
+    structures: tuple[str, ...] = Field(min_length=1)
+    crop_factor: float = Field(2.2, ge=1.0, description="side of the crop divided by the extent of the structures")
+    trigger: float = Field(
+        0.3, gt=0.0, lt=1.0, description="look again when the extent is below this share of the image's shorter side"
+    )
+
+
+class EncoderConfig(Settings):
+    """An encoder from timm with four taps, finest first."""
+
+    name: str
+    pretrained: bool = False
+    stem_stride: Literal[1, 2] | None = Field(None, description="stride of the first convolution; None: as timm has it")
+
+
+class UMLConfig(Settings):
+    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`)."""
+
+    num_classes: int = Field(ge=2)
+    num_structures: int = Field(ge=2)
+    class_encoder: EncoderConfig
+    seg_encoder: EncoderConfig
+    normalise: bool = True
+    mixer_project: int = Field(256, ge=4)
+    mixer_widths: tuple[int, int, int, int | None] = (64, 128, 256, None)
+    mixer_groups: int = Field(4, ge=1)
+    decoder_widths: tuple[int, int, int] = (64, 128, 256)
+    bottom_width: int = 512
+    mutual_head_width: int = 32
+    head: Literal["dilated", "conv"] = "dilated"
+    head_widths: tuple[int, ...] = Field((1024, 512, 512, 1024), min_length=1)
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    navigator: bool = True
+    instructor: bool = True
+    mask_source: Literal["alpha", "evidence"] = "alpha"
+    evidential_mask: bool = False
+
+
+def _paper(num_classes: int, num_structures: int, *, swapped: bool, pretrained: bool) -> UMLConfig:
+    res2net = EncoderConfig(name="res2net50d", stem_stride=1, pretrained=pretrained)
+    vgg = EncoderConfig(name="vgg16_bn", pretrained=pretrained)
+    return UMLConfig(
+        num_classes=num_classes,
+        num_structures=num_structures,
+        class_encoder=vgg if swapped else res2net,
+        seg_encoder=res2net if swapped else vgg,
+    )
+
+
+def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool = False) -> UMLConfig:
+    """The configuration of a named preset.
+
+    Parameters
+    ----------
+    name
+        `paper` (39.4 M parameters), `paper-as-printed` (the paper's text swaps the encoders) or `compact`
+        (about 10 M parameters, for a laptop).
+    num_classes, num_structures
+        K image classes and Q pixel classes, background included.
+    pretrained
+        Start the encoders from timm's weights, which timm downloads.
+
+    Raises
+    ------
+    ValueError
+        When there is no preset of that name.
+    """
+    if name in ("paper", "paper-as-printed"):
+        return _paper(num_classes, num_structures, swapped=name != "paper", pretrained=pretrained)
+    if name == "compact":
+        encoder = EncoderConfig(name="resnet18d", pretrained=pretrained)
+        return UMLConfig(
+            num_classes=num_classes,
+            num_structures=num_structures,
+            class_encoder=encoder,
+            seg_encoder=encoder,
+            mixer_project=64,
+            mixer_widths=(64, 64, 64, 64),
+            decoder_widths=(32, 64, 128),
+            bottom_width=256,
+            head="conv",
+            head_widths=(256,),
+            evidential_mask=True,
+        )
+    raise ValueError(f"Expected a preset among {', '.join(PRESETS)}, got {name!r}.")
+
+
+PRESETS = ("compact", "paper", "paper-as-printed")
+
+
+class TrainConfig(Settings):
+    """How a network is trained; the command line's options and the fine-tune form are made from these fields."""
+
+    recipe: Literal["modern", "paper"] = Field(
+        "modern", description="modern: AdamW, one-cycle, augmentation, EMA; paper: Adam, polynomial decay, none of these"
+    )
+    epochs: Annotated[int, Field(ge=1, description="passes over the training images")] = 60
+    batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 12
+    image_size: Annotated[int, Field(ge=32, multiple_of=16, description="side of the network's square input, pixels")] = 256
+    start_size: Annotated[
+        int | None,
+        Field(ge=32, multiple_of=16, description="side in the first epoch, growing to image-size; saves time"),
+    ] = None
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="highest learning rate")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, description="decoupled weight decay (L2 for the paper recipe)")] = 0.05
+    kl_scale: Annotated[float, Field(ge=0, description="final weight of the KL term; 1 in the paper")] = 0.2
+    annealing_epochs: Annotated[int, Field(ge=1, description="epochs until the KL term has its full weight")] = 10
+    mask_cross_entropy: bool = Field(True, description="add cross-entropy to the mask loss")
+    dice_source: Literal["expected", "softmax"] = Field(
+        "expected", description="probabilities in the mutual Dice loss: alpha / T, or the authors' softmax of the evidence"
+    )
+    balanced: Annotated[
+        float, Field(ge=0, le=1, description="class balance of the sampling: 0 as in the data, 1 every class as often")
+    ] = 0.5
+    ema: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights; 0 switches them off")] = 0.99
+    clip: Annotated[float, Field(gt=0, description="largest norm of the gradient")] = 1.0
+    patience: Annotated[
+        int | None, Field(ge=1, description="stop after so many epochs without a better validation score")
+    ] = None
+    trainable: Literal["all", "decoders", "heads"] = Field("all", description="which part of the network learns")
+    anchor: Annotated[float, Field(ge=0, description="L2 pull towards the start weights, against forgetting")] = 0.0
+    seed: Annotated[int, Field(ge=0, description="seed of everything random")] = 0
+    device: str = Field("auto", description="auto, cpu, cuda or mps")
+    precision: Precision = Field("auto", description="auto: bf16 where the device has it")
+    processes: Annotated[int, Field(ge=1, description="processes or GPUs that share each batch")] = 1
+    num_workers: Annotated[int, Field(ge=0, description="data-loading processes; 0 works everywhere")] = 0
+
+    @classmethod
+    def paper(cls) -> TrainConfig:
+        """The recipe as the paper states it (network.md §5)."""
+        return cls(
+            recipe="paper", epochs=100, batch_size=8, learning_rate=1e-4, weight_decay=1e-5, kl_scale=1.0,
+            annealing_epochs=50, mask_cross_entropy=False, balanced=0.0, ema=0.0,
+        )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _start_size_is_smaller(self) -> Self:
+        if self.start_size is not None and self.start_size > self.image_size:
+            raise ValueError(f"Expected start_size up to image_size {self.image_size}, got {self.start_size}.")
+        return self

@@ -1,0 +1,65 @@
+"""Random changes of the training images, through MONAI; the same (seed, epoch, index) gives the same change."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai import transforms
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_uml.data.samples import Sample
+
+
+class Augmentation:
+    """Flips, rotation, scale, shift, gamma, brightness, contrast, white balance, mild blur and Gaussian noise.
+
+    Parameters
+    ----------
+    seed
+        Of everything random.
+    vertical_flip
+        Also turn images upside down: right for skin, wrong for ultrasound.
+    """
+
+    def __init__(self, seed: int, vertical_flip: bool) -> None:
+        self.seed = seed
+        both = ["image", "mask"]
+        steps: list[Any] = [transforms.RandFlipd(both, prob=0.5, spatial_axis=1)]
+        if vertical_flip:
+            steps.append(transforms.RandFlipd(both, prob=0.5, spatial_axis=0))
+        steps += [
+            transforms.RandAffined(
+                both, prob=0.9, rotate_range=math.radians(25), scale_range=((-0.3, 0.35), (-0.3, 0.35)),
+                shear_range=0.1, translate_range=20, mode=["bilinear", "nearest"], padding_mode="reflection",
+            ),
+            transforms.RandAdjustContrastd("image", prob=0.5, gamma=(0.6, 1.6)),
+            transforms.RandScaleIntensityFixedMeand("image", prob=0.5, factors=0.3),
+            transforms.RandShiftIntensityd("image", prob=0.5, offsets=0.12),
+            transforms.RandScaleIntensityd("image", prob=0.5, factors=0.12, channel_wise=True),
+            transforms.RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
+            transforms.RandGaussianNoised("image", prob=0.4, std=0.08),
+        ]  # fmt: skip
+        self.steps = transforms.Compose(steps)
+
+    def __call__(self, sample: Sample, size: int, epoch: int, index: int) -> tuple[Tensor, Tensor]:
+        """A changed copy: image (3, size, size) float32 in [0, 1] and mask (size, size) uint8."""
+        image, mask = as_input(sample, size)
+        self.steps.set_random_state(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0])
+        changed = self.steps({"image": image, "mask": mask[None]})
+        image, mask = (torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in ("image", "mask"))
+        return image.clamp(0, 1), mask[0].to(torch.uint8)
+
+
+def as_input(sample: Sample, size: int) -> tuple[Tensor, Tensor]:
+    """A sample on a grid of (size, size): image float32 in [0, 1] and mask uint8."""
+    image, mask = sample.image.float() / 255, sample.mask
+    if image.shape[1] != size:
+        image = functional.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)[0]
+        mask = functional.interpolate(mask[None, None], size=(size, size), mode="nearest-exact")[0, 0]
+    return image, mask

@@ -1,0 +1,243 @@
+"""The dataset folder: `dataset.json`, `index.csv`, images and masks; read, checked and written (design.md, "Formats")."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+from pydantic import ValidationError
+
+from napari_uml.config import Task
+from napari_uml.errors import DatasetError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+COLUMNS = ("image", "mask", "label", "split", "group")
+IGNORE = 255
+"""Mask value of a pixel that nobody annotated."""
+
+
+class DatasetInfo(Task):
+    """`dataset.json`: the task, and where the images come from."""
+
+    name: str
+    licence: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of `index.csv`; paths relative to the folder, an empty mask or label is "not annotated"."""
+
+    image: str
+    mask: str
+    label: str
+    split: Split
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset folder whose table has been checked."""
+
+    folder: Path
+    info: DatasetInfo
+    records: tuple[Record, ...]
+
+    def of_split(self, split: Split) -> tuple[Record, ...]:
+        """The records of one split."""
+        return tuple(record for record in self.records if record.split == split)
+
+    def read_mask(self, record: Record) -> NDArray[np.uint8] | None:
+        """The record's mask, uint8 (H, W) of structure numbers and `IGNORE`; None when there is none.
+
+        Raises
+        ------
+        ImageError
+            When the file is no integer image of one channel, or holds a number that is no structure.
+        """
+        if not record.mask:
+            return None
+        mask = read_mask(self.folder / record.mask)
+        unknown = np.setdiff1d(np.unique(mask), [*range(len(self.info.seg_classes)), IGNORE])
+        if unknown.size:
+            raise ImageError(
+                f"Expected structure numbers 0 to {len(self.info.seg_classes) - 1} (or {IGNORE}, not annotated) in "
+                f"{record.mask}, got {', '.join(map(str, unknown[:5]))}."
+            )
+        return mask
+
+    def label_number(self, record: Record) -> int:
+        """Number of the record's class; -1 when it has none."""
+        return self.info.cls_classes.index(record.label) if record.label else -1
+
+
+def read_dataset(folder: Path | str) -> Dataset:
+    """Read and check `dataset.json` and `index.csv`; the images are not opened (`check_images` does).
+
+    Raises
+    ------
+    DatasetError
+        With every problem found.
+    """
+    folder = Path(folder)
+    missing = [name for name in ("dataset.json", "index.csv") if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(f"Expected a dataset folder with dataset.json and index.csv, {folder} has no {missing[0]}.")
+    info = _read_info(folder / "dataset.json")
+    rows, problems = _read_rows(folder / "index.csv")
+    if not rows and not problems:
+        problems.append(f"Expected at least one row in {folder / 'index.csv'}, got none.")
+    for number, row in rows:
+        problems += [f"index.csv row {number}: {problem}" for problem in _row_problems(folder, info, row)]
+    problems += _split_problems([row for _, row in rows])
+    if problems:
+        raise DatasetError(*problems)
+    records = (Record(**{**row, "split": cast("Split", row["split"])}) for _, row in rows)  # type: ignore[arg-type]
+    return Dataset(folder, info, tuple(records))
+
+
+def check_images(dataset: Dataset) -> list[str]:
+    """Every problem of the files themselves: unreadable, mask of another size, unknown structure numbers."""
+    problems = []
+    for record in dataset.records:
+        try:
+            size = image_size(dataset.folder / record.image)
+            mask = dataset.read_mask(record)
+        except ImageError as error:
+            problems.append(str(error))
+            continue
+        if mask is not None and mask.shape != size:
+            problems.append(f"Expected a mask of {size[0]} x {size[1]} pixels for {record.image}, got {mask.shape}.")
+    return problems
+
+
+def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) -> None:
+    """Write `dataset.json` and `index.csv` atomically; images and masks are the caller's.
+
+    An existing table is replaced: ask the user before calling this for a folder that the user did not make here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "dataset.json", info.model_dump_json(indent=2, exclude_defaults=True) + "\n")
+    lines = [",".join(COLUMNS)]
+    for record in records:
+        lines.append(",".join(_csv_cell(getattr(record, column)) for column in COLUMNS))
+    write_atomic(folder / "index.csv", "\n".join(lines) + "\n")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees either the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """A mask file as uint8 (H, W) of structure numbers.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read, or is no integer image of one channel with numbers up to 255.
+    """
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            array = tifffile.imread(path)
+        else:
+            with Image.open(path) as image:
+                array = np.asarray(image)
+    except (OSError, UnidentifiedImageError, tifffile.TiffFileError) as error:
+        raise ImageError(f"Expected a mask image, {path} cannot be read ({error}).") from error
+    if array.ndim != 2 or not (array.dtype.kind in "ui" or array.dtype == bool):
+        raise ImageError(f"Expected a mask of shape (H, W) with integers, {path.name} has {array.shape} {array.dtype}.")
+    if array.size and (array.min() < 0 or array.max() > IGNORE):
+        raise ImageError(f"Expected structure numbers from 0 to {IGNORE}, {path.name} has {array.min()}..{array.max()}.")
+    return array.astype(np.uint8)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width from the header of an image file.
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read.
+    """
+    from napari_uml.data.reading import read_image
+
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except UnidentifiedImageError:
+        return cast("tuple[int, int]", read_image(path).pixels.shape[:2])
+    except OSError as error:
+        raise ImageError(f"Expected an image, {path} cannot be read ({error}).") from error
+
+
+def _read_info(path: Path) -> DatasetInfo:
+    try:
+        return DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"Expected JSON in {path}, line {error.lineno}: {error.msg}.") from error
+    except ValidationError as error:
+        fields = (f"{path.name}, {'.'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
+        raise DatasetError(*fields) from error
+
+
+def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            return [], [f"Expected the columns {', '.join(COLUMNS)} in {path.name}, {', '.join(missing)} not found."]
+        return [(i, {c: (row[c] or "").strip() for c in COLUMNS}) for i, row in enumerate(reader, start=2)], []
+
+
+def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[str]:
+    problems = []
+    for column in ("image", "mask"):
+        name = row[column]
+        if not name:
+            if column == "image":
+                problems.append("no image.")
+        elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            problems.append(f"expected a path inside the folder, got {name}.")
+        elif not (folder / name).is_file():
+            problems.append(f"{name} does not exist.")
+    if row["label"] and row["label"] not in info.cls_classes:
+        problems.append(f"expected a label among {', '.join(info.cls_classes)}, got {row['label']}.")
+    if row["split"] not in SPLITS:
+        problems.append(f"expected a split among {', '.join(SPLITS)}, got {row['split'] or 'nothing'}.")
+    return problems
+
+
+def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
+    splits: dict[str, set[str]] = defaultdict(set)
+    images: dict[str, int] = defaultdict(int)
+    for row in rows:
+        images[row["image"]] += 1
+        if row["group"]:
+            splits[row["group"]].add(row["split"])
+    problems = [
+        f"Expected every group in one split, {group} is in {', '.join(sorted(found))}."
+        for group, found in splits.items()
+        if len(found) > 1
+    ]
+    return problems + [f"{image} is listed {n} times." for image, n in images.items() if image and n > 1]
+
+
+def _csv_cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

@@ -1,0 +1,66 @@
+"""From an image's own grid to the network's square input and back; the same for training and prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from napari_uml.results import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_uml.config import Focus, Task
+
+
+def to_input(pixels: NDArray[np.float32], size: int) -> Tensor:
+    """(H, W) or (H, W, 3) in [0, 1] -> (3, size, size) float32: squashed to a square, antialiased, grey repeated."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels))
+    image = image[None] if image.ndim == 2 else image.permute(2, 0, 1)
+    image = functional.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)[0]
+    return image.clamp(0, 1).expand(3, -1, -1)
+
+
+def mask_to_input(mask: NDArray[np.uint8], size: int) -> Tensor:
+    """(H, W) -> (size, size) uint8, the nearest pixel's structure."""
+    tensor = torch.from_numpy(np.ascontiguousarray(mask))[None, None]
+    return functional.interpolate(tensor, size=(size, size), mode="nearest-exact")[0, 0]
+
+
+def to_image(maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(B, Q, size, size) -> (B, Q, H, W), bilinear."""
+    return functional.interpolate(maps, size=shape, mode="bilinear", align_corners=False)
+
+
+def find_focus(mask: NDArray[np.uint8], task: Task, focus: Focus) -> Box | None:
+    """The square to look at again, None when the structures are large enough or not there (network.md, "looks twice").
+
+    Parameters
+    ----------
+    mask
+        (H, W) structure numbers on the image's own grid.
+    task, focus
+        Which structures, how small they must be, and how much larger the square is.
+
+    Returns
+    -------
+    A square of `crop_factor` times the larger extent of the structures, around their centre and moved inside the
+    image; cut only where the image itself is smaller.
+    """
+    numbers = [number for name in focus.structures for number in task.members(name)]
+    rows, columns = np.nonzero(np.isin(mask, numbers))
+    if rows.size == 0:
+        return None
+    extent = max(np.ptp(rows), np.ptp(columns)) + 1
+    if extent >= focus.trigger * min(mask.shape):
+        return None
+    side = int(min(round(extent * focus.crop_factor), *mask.shape))
+    corner = []
+    for axis, places in enumerate((rows, columns)):
+        centre = (places.min() + places.max() + 1) / 2
+        corner.append(int(np.clip(round(centre - side / 2), 0, mask.shape[axis] - side)))
+    return Box(corner[0], corner[1], corner[0] + side, corner[1] + side)

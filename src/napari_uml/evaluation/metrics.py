@@ -1,0 +1,144 @@
+"""The figures of the metrics record, from the scores of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_uml.evaluation import classification, segmentation, uncertainty
+from napari_uml.evaluation.bootstrap import Array, Statistic, drawn_mean, interval, resample
+from napari_uml.evaluation.record import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_uml.config import Task
+    from napari_uml.evaluation.scores import ImageScores, MaskScores
+
+
+def metrics_record(
+    scores: Sequence[ImageScores], task: Task, *, resamples: int = 1000, seed: int = 0
+) -> dict[str, Metric]:
+    """Every figure of a metrics record by its flat name; one that is undefined on these images is absent.
+
+    Images without a mask or a label take part in what they can, and n says how many did. Images are ranked by their u
+    for `aurc` (the least uncertain are kept) and `auroc_misclassified`, pixels by theirs for `auroc_pixel_error` and
+    `ueo`, where the pixels of all images are counted together. `ece` is that of the class chosen, in 15 bins.
+
+    Parameters
+    ----------
+    scores
+        One per image, made with `task`.
+    task
+        Names of the structures and classes.
+    resamples
+        Bootstrap resamples of the groups; 0: no intervals.
+    seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    ValueError
+        When there are no scores.
+    """
+    if not scores:
+        raise ValueError("Expected the scores of one image or more, got none.")
+    groups = np.array([s.group for s in scores])
+    figures = [f for f in _figures(scores, task) if f.used.any()]
+    values = {f.name: float(f.on(np.ones((1, len(scores))))[0]) for f in figures}
+    figures = [f for f in figures if np.isfinite(values[f.name])]
+    blocks: dict[str, list[Array]] = {f.name: [np.empty(0)] for f in figures}
+    for draws in resample(groups, resamples, seed):
+        for f in figures:
+            blocks[f.name].append(f.on(draws))
+    return {f.name: _metric(values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Figure:
+    """A named statistic and which (N,) of the images take part in it."""
+
+    name: str
+    used: NDArray[np.bool_]
+    statistic: Statistic
+
+    def on(self, draws: Array) -> Array:
+        return self.statistic(draws[:, self.used])
+
+
+def _metric(value: float, resampled: Array, groups: NDArray[np.str_]) -> Metric:
+    ends = interval(value, resampled) if len(np.unique(groups)) > 1 else None
+    low, high = ends or (None, None)
+    return Metric(value=value, low=low, high=high, n=len(groups))
+
+
+def _mean(name: str, values: Array) -> _Figure:
+    """Mean over the images whose value is not NaN."""
+    used = np.isfinite(values)
+    return _Figure(name, used, partial(drawn_mean, values=values[used]))
+
+
+def _figures(scores: Sequence[ImageScores], task: Task) -> Iterator[_Figure]:
+    masks = [s.mask for s in scores if s.mask is not None]
+    annotated = np.array([s.mask is not None for s in scores])
+    labelled = np.array([s.label is not None for s in scores])
+    if masks:
+        yield from _structure_figures(masks, annotated, task)
+    if labelled.any():
+        yield from _class_figures([s for s in scores if s.label is not None], labelled, task)
+    if masks:
+        histograms = np.stack([m.histograms for m in masks]).astype(np.float64)
+        yield _Figure("auroc_pixel_error", annotated, partial(uncertainty.pixel_auroc, histograms=histograms))
+        yield _Figure("ueo", annotated, partial(uncertainty.error_overlap, histograms=histograms))
+    yield _mean("u_image", np.array([s.class_uncertainty for s in scores]))
+    yield _mean("u_pixel", np.array([s.pixel_uncertainty for s in scores]))
+
+
+def _structure_figures(masks: Sequence[MaskScores], annotated: NDArray[np.bool_], task: Task) -> Iterator[_Figure]:
+    def over_all(values: Array) -> Array:
+        spread = np.full(len(annotated), np.nan)
+        spread[annotated] = values
+        return spread
+
+    confusion = np.stack([m.confusion for m in masks])
+    for structure in task.structures:
+        members = task.members(structure)
+        dice = segmentation.dice(confusion, members)
+        present = segmentation.true_pixels(confusion, members) > 0
+        distance = np.array([m.distance.get(structure, np.nan) for m in masks])
+        yield _mean(f"dice/{structure}", over_all(dice))
+        yield _mean(f"dice_present/{structure}", over_all(np.where(present, dice, np.nan)))
+        yield _mean(f"assd/{structure}", over_all(distance))
+    errors = [np.nan if m.ratio_error is None else m.ratio_error for m in masks]
+    yield _mean("vcdr_mae", over_all(np.array(errors)))
+
+
+def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], task: Task) -> Iterator[_Figure]:
+    figure = partial(_Figure, used=labelled)
+    label = np.array([s.label for s in scores], dtype=np.intp)
+    p = np.stack([s.class_probability for s in scores])
+    u = np.array([s.class_uncertainty for s in scores])
+    predicted = p.argmax(axis=1)
+    wrong = predicted != label
+    chosen = {"label": label, "predicted": predicted}
+    yield figure("acc", statistic=partial(classification.accuracy, **chosen))
+    yield figure("balanced_acc", statistic=partial(classification.balanced_accuracy, **chosen))
+    yield figure("f1_weighted", statistic=partial(classification.f1_weighted, **chosen))
+    yield figure("auc", statistic=partial(classification.macro_auroc, label=label, probability=p))
+    for k, name in enumerate(task.cls_classes):
+        against_rest = {"score": p[:, k], "positive": label == k}
+        yield figure(f"auc/{name}", statistic=partial(classification.auroc, **against_rest))
+        at_85 = partial(classification.sensitivity_at_specificity, **against_rest, specificity=0.85)
+        yield figure(f"sens_at_85_spec/{name}", statistic=at_85)
+    ece = partial(uncertainty.calibration_error, confidence=p.max(axis=1), correct=~wrong)
+    yield figure("ece", statistic=ece)
+    nll, brier = uncertainty.negative_log_likelihood(p, label), uncertainty.brier(p, label)
+    yield figure("nll", statistic=partial(drawn_mean, values=nll))
+    yield figure("brier", statistic=partial(drawn_mean, values=brier))
+    yield figure("aurc", statistic=partial(uncertainty.risk_coverage_area, uncertainty=u, wrong=wrong))
+    yield figure("auroc_misclassified", statistic=partial(classification.auroc, score=u, positive=wrong))

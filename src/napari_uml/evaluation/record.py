@@ -1,0 +1,109 @@
+"""The metrics record: figures of one model on one split, as JSON and as a table (design: `evaluate -o FILE.json`)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import Field, FiniteFloat, ValidationError
+
+from napari_uml.config import Settings
+from napari_uml.errors import UMLError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Metric(Settings):
+    """A figure with its bootstrap 95 % interval over groups.
+
+    Attributes
+    ----------
+    value, low, high
+        `low <= value <= high`; the ends are None when no interval was asked for, or with fewer than two groups.
+    n
+        Images that it was computed from.
+    """
+
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    n: int = Field(ge=1)
+
+
+class MetricsRecord(Settings):
+    """All figures of a model on a split; a figure that is undefined there is absent.
+
+    Attributes
+    ----------
+    model, dataset, split
+        What was measured on what.
+    n
+        Images in the split.
+    metrics
+        By flat name, such as `dice/lesion`, `auc`, `ece`.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    n: int = Field(ge=1)
+    metrics: dict[str, Metric]
+
+
+def write_record(record: MetricsRecord, path: Path, *, overwrite: bool = False) -> None:
+    """Write a record as JSON, whole or not at all.
+
+    Raises
+    ------
+    UMLError
+        When the file exists and `overwrite` is off, or cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise UMLError(f"{path} is there already; choose another name or allow overwriting.")
+    try:
+        _replace(path, record.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UMLError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def read_record(path: Path) -> MetricsRecord:
+    """Read what `write_record` wrote.
+
+    Raises
+    ------
+    UMLError
+        When there is no such file or it is not a metrics record.
+    """
+    try:
+        return MetricsRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UMLError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UMLError(f"{path} is not a metrics record: {where}: {first['msg']}.") from error
+
+
+def format_table(record: MetricsRecord) -> str:
+    """Plain text of a record: a heading, then one line a figure with its interval and n, columns aligned."""
+    rows = [("metric", "value", "95 % interval", "n")]
+    rows += [(name, f"{m.value:.3f}", _interval(m), str(m.n)) for name, m in record.metrics.items()]
+    width = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [f"{a:<{width[0]}}  {b:>{width[1]}}  {c:<{width[2]}}  {d:>{width[3]}}" for a, b, c, d in rows]
+    heading = f"{record.model} on {record.dataset}, {record.split}, {record.n} images"
+    return "\n".join((heading, "", lines[0], "-" * len(lines[0]), *lines[1:]))
+
+
+def _interval(metric: Metric) -> str:
+    return "" if metric.low is None or metric.high is None else f"{metric.low:.3f} - {metric.high:.3f}"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the file, then move into its place."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

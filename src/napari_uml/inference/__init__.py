@@ -1,0 +1,1 @@
+"""Prediction: devices, noise, and the predictor (numpy in, numpy out)."""

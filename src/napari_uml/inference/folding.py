@@ -1,0 +1,52 @@
+"""Batch normalisation folded into the convolutions before it, for networks that no longer learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from napari_uml.nn.network import UMLNetwork
+
+
+def fold_batch_norm(network: UMLNetwork) -> UMLNetwork:
+    """Fold every batch normalisation that directly follows a convolution; in place, same function up to rounding.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    """
+    for encoder in (network.class_encoder, network.mask_encoder):
+        encoder.backbone = _fold_traced(encoder.backbone)
+    for part in (network.mutual, network.navigator, network.instructor):
+        for module in part.modules():
+            if isinstance(module, nn.Sequential):
+                _fold_sequential(module)
+    return network
+
+
+def _fold_sequential(layers: nn.Sequential) -> None:
+    for i in range(len(layers) - 1):
+        conv, norm = layers[i], layers[i + 1]
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layers[i], layers[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+
+
+def _fold_traced(module: nn.Module) -> nn.Module:
+    """Fold along the data flow that tracing finds, since a timm backbone is no `nn.Sequential`."""
+    traced = fx.symbolic_trace(module)
+    layers = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        if node.op != "call_module" or type(layers[node.target]) is not nn.BatchNorm2d:
+            continue
+        before = node.args[0]
+        if before.op == "call_module" and isinstance(layers[before.target], nn.Conv2d) and len(before.users) == 1:
+            parent, _, name = before.target.rpartition(".")
+            setattr(layers[parent], name, fuse_conv_bn_eval(layers[before.target], layers[node.target]))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.recompile()
+    return traced

@@ -1,0 +1,214 @@
+"""The losses of mutual learning (Eq. 7-10), for batches that may lack labels, masks or parts of masks.
+
+Every term is a sum over examples divided by their number, so that several processes can share one batch: `all_sum`
+adds a tensor up over the processes and is the identity for one process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_uml.nn.evidence import dirichlet, evidence_from_logits, probability, strength
+
+if TYPE_CHECKING:
+    from napari_uml.nn.network import UMLOutput
+
+IGNORE = 255
+"""Pixels of this number have no known structure; class labels below 0 are unknown, too."""
+
+WEIGHTS = {"mutual": 0.1, "class": 0.5, "mask": 0.4}
+"""Weights of L_m, L_c and L_s in the total loss (Eq. 10)."""
+
+EPSILON = 1.0
+
+AllSum = Callable[[Tensor], Tensor]
+
+
+def identity(x: Tensor) -> Tensor:
+    """The sum over a single process."""
+    return x
+
+
+class UMLLoss(NamedTuple):
+    """The total loss and its three parts, scalars; a part that the batch knows nothing about is 0."""
+
+    total: Tensor
+    mutual: Tensor
+    class_: Tensor
+    mask: Tensor
+
+
+def evidential_cross_entropy(evidence: Tensor, target: Tensor, all_sum: AllSum = identity) -> Tensor:
+    """Expected cross-entropy under the Dirichlet distribution, L_ace for images and L_ice for pixels (Eq. 7).
+
+    mean over examples of sum_k y_k (psi(T) - psi(alpha_k)).
+
+    Parameters
+    ----------
+    evidence
+        (B, K) or (B, Q, H, W), non-negative.
+    target
+        (B,) or (B, H, W) integers; `IGNORE` and negative numbers are left out.
+    all_sum
+        Adds up over processes.
+
+    Returns
+    -------
+    Scalar >= 0; 0 when every target is left out.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not match, or a target is not below the number of classes.
+    """
+    index, known = _known(evidence, target)
+    chosen = dirichlet(evidence).gather(1, index)
+    loss = torch.digamma(strength(evidence)) - torch.digamma(chosen)
+    return _mean(loss.squeeze(1), known, all_sum)
+
+
+def kl_to_uniform(evidence: Tensor, target: Tensor, all_sum: AllSum = identity) -> Tensor:
+    """KL divergence of the evidence for wrong classes from no evidence at all (Eq. 8).
+
+    With alpha~ = 1 + (1 - y) e: lnGamma(T~) - sum lnGamma(alpha~_k) - lnGamma(K)
+    + sum (alpha~_k - 1)(psi(alpha~_k) - psi(T~)), mean over examples. Shapes, returns and raises as
+    `evidential_cross_entropy`.
+    """
+    index, known = _known(evidence, target)
+    wrong = evidence.scatter(1, index, 0.0)
+    alpha, total = dirichlet(wrong), strength(wrong)
+    log_ratio = torch.lgamma(total).squeeze(1) - torch.lgamma(alpha).sum(1) - math.lgamma(evidence.shape[1])
+    psi = torch.digamma(alpha) - torch.digamma(total)
+    return _mean(log_ratio + (wrong * psi).sum(1), known, all_sum)
+
+
+def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity) -> Tensor:
+    """-ln of the soft Dice coefficient, mean over structures, sums over the whole batch (network.md §4).
+
+    mean_q -ln[(2 sum p y + eps) / (sum p + sum y + eps)], background included, eps = 1 pixel.
+
+    Parameters
+    ----------
+    probabilities
+        (B, Q, H, W) in [0, 1].
+    target
+        (B, H, W) integers below Q, or `IGNORE`.
+    all_sum
+        Adds up over processes.
+
+    Returns
+    -------
+    Scalar >= 0; 0 when every pixel is left out.
+
+    Raises
+    ------
+    ValueError
+        As `evidential_cross_entropy`.
+    """
+    index, known = _known(probabilities, target)
+    p = probabilities.float() * known[:, None]
+    y = torch.zeros_like(p).scatter_(1, index, known[:, None])
+    axes = (0, 2, 3)
+    overlap, sizes = all_sum(torch.stack([(p * y).sum(axes), p.sum(axes) + y.sum(axes)]))
+    return -torch.log((2 * overlap + EPSILON) / (sizes + EPSILON)).mean()
+
+
+def evidential_mask_loss(
+    evidence: Tensor, target: Tensor, kl_weight: float, dice_source: str = "expected", all_sum: AllSum = identity
+) -> Tensor:
+    """L_ice + lambda KL + L_Dice of pixel evidence (Eq. 9).
+
+    Parameters
+    ----------
+    evidence
+        (B, Q, H, W).
+    target
+        (B, H, W).
+    kl_weight
+        lambda in [0, 1], already annealed.
+    dice_source
+        "expected": Dice of p = alpha / T; "softmax": of softmax(e), the authors' habit.
+    all_sum
+        Adds up over processes.
+    """
+    p = probability(evidence) if dice_source == "expected" else evidence.softmax(1)
+    return _evidential(evidence, target, kl_weight, all_sum) + dice_loss(p, target, all_sum)
+
+
+def uml_loss(
+    output: UMLOutput,
+    labels: Tensor,
+    masks: Tensor,
+    kl_weight: float,
+    mask_cross_entropy: bool = False,
+    dice_source: str = "expected",
+    all_sum: AllSum = identity,
+) -> UMLLoss:
+    """L = 0.1 L_m + 0.5 L_c + 0.4 L_s (Eq. 10).
+
+    Parameters
+    ----------
+    output
+        Of the network.
+    labels
+        (B,) class numbers; negative where unknown.
+    masks
+        (B, H, W) structure numbers; `IGNORE` where unknown.
+    kl_weight
+        lambda = min(1, epoch / annealing_epochs) * kl_scale.
+    mask_cross_entropy
+        Add the cross-entropy of s_1 to L_s.
+    dice_source
+        See `evidential_mask_loss`.
+    all_sum
+        Adds up over processes.
+
+    Raises
+    ------
+    ValueError
+        When labels or masks do not have the shapes above.
+    """
+    mutual = evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum)
+    class_ = _evidential(output.class_evidence, labels, kl_weight, all_sum)
+    deep = [dice_loss(s.float().softmax(1), masks, all_sum) for s in output.mask_logits]
+    mask = torch.stack(deep).mean()
+    if mask_cross_entropy:
+        mask = mask + _cross_entropy(output.mask_logits[0], masks, all_sum)
+    if output.evidential_mask:
+        evidence = evidence_from_logits(output.mask_logits[0])
+        mask = mask + evidential_mask_loss(evidence, masks, kl_weight, dice_source, all_sum)
+    total = WEIGHTS["mutual"] * mutual + WEIGHTS["class"] * class_ + WEIGHTS["mask"] * mask
+    return UMLLoss(total, mutual, class_, mask)
+
+
+def _evidential(evidence: Tensor, target: Tensor, kl_weight: float, all_sum: AllSum) -> Tensor:
+    loss = evidential_cross_entropy(evidence, target, all_sum)
+    return loss + kl_weight * kl_to_uniform(evidence, target, all_sum) if kl_weight else loss
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, all_sum: AllSum) -> Tensor:
+    index, known = _known(logits, target)
+    return _mean(functional.cross_entropy(logits.float(), index.squeeze(1), reduction="none"), known, all_sum)
+
+
+def _known(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Class numbers with a class axis, (B, 1, ...) int64, 0 where unknown; and 1.0 where known, (B, ...)."""
+    expected = (values.shape[0], *values.shape[2:])
+    if tuple(target.shape) != expected:
+        raise ValueError(f"Expected targets of shape {expected}, got {tuple(target.shape)}.")
+    known = (target >= 0) & (target != IGNORE)
+    index = torch.where(known, target, 0).long()
+    if index.numel() and int(index.max()) >= values.shape[1]:
+        raise ValueError(f"Expected class numbers below {values.shape[1]}, got {int(index.max())}.")
+    return index[:, None], known.float()
+
+
+def _mean(values: Tensor, known: Tensor, all_sum: AllSum) -> Tensor:
+    total, count = all_sum(torch.stack([(values * known).sum(), known.sum()]))
+    return total / count.clamp(min=1)

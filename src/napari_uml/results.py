@@ -1,0 +1,259 @@
+"""What the network answers, as plain numpy: opinions, predictions and the reports of a training epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+SUM_TOLERANCE = 1e-3
+"""How far beliefs and uncertainty may be from a sum of 1 (half precision rounds by 5e-4)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinion:
+    """A belief per class and the uncertainty, which sum to 1 (Eq. 1-3).
+
+    Attributes
+    ----------
+    class_names
+        K names.
+    belief
+        (K,) belief masses in [0, 1).
+    uncertainty
+        u in (0, 1], the mass that no class got.
+    """
+
+    class_names: tuple[str, ...]
+    belief: Float
+    uncertainty: float
+
+    def __post_init__(self) -> None:
+        if self.belief.shape != (len(self.class_names),):
+            raise ValueError(f"Expected {len(self.class_names)} beliefs, got an array of shape {self.belief.shape}.")
+        total = float(self.belief.sum()) + self.uncertainty
+        if not abs(total - 1) <= SUM_TOLERANCE:
+            raise ValueError(f"Expected beliefs and uncertainty to sum to 1, got {total:.6f}.")
+
+    @classmethod
+    def from_evidence(cls, class_names: Sequence[str], evidence: NDArray[np.floating]) -> Self:
+        """The opinion that K non-negative masses of evidence hold: b = e / T, u = K / T, T = sum(e) + K."""
+        evidence = np.asarray(evidence, dtype=np.float64)
+        strength = float(evidence.sum()) + evidence.size
+        return cls(tuple(class_names), (evidence / strength).astype(np.float32), evidence.size / strength)
+
+    @classmethod
+    def fuse(cls, opinions: Sequence[Opinion]) -> Opinion:
+        """Averaging belief fusion (Jøsang 2016): the opinion that the mean evidence holds.
+
+        For slices of one volume, whose evidence is not independent: more slices do not make u smaller by themselves.
+
+        Raises
+        ------
+        ValueError
+            When there is no opinion, or they speak of different classes.
+        """
+        if len({o.class_names for o in opinions}) != 1:
+            raise ValueError("Expected one or more opinions about the same classes.")
+        mean = np.mean([o.evidence for o in opinions], axis=0)
+        return cls.from_evidence(opinions[0].class_names, mean)
+
+    @property
+    def evidence(self) -> NDArray[np.float64]:
+        """(K,) evidence e = b T, non-negative."""
+        return np.asarray(self.belief, dtype=np.float64) * len(self.class_names) / self.uncertainty
+
+    @property
+    def probability(self) -> Float:
+        """(K,) expected probabilities p = alpha / T = b + u / K; they sum to 1."""
+        return (self.belief + self.uncertainty / len(self.class_names)).astype(np.float32)
+
+    @property
+    def predicted(self) -> str:
+        """Name of the most probable class."""
+        return self.class_names[int(np.argmax(self.belief))]
+
+    @property
+    def dissonance(self) -> float:
+        """Conflict between the beliefs, 0 (one class has them all) to 1 (spread evenly)."""
+        return float(dissonance(self.belief[:, None])[0])
+
+
+def dissonance(belief: NDArray[np.floating]) -> Float:
+    """Conflicting evidence: sum_k b_k [sum_{j != k} b_j (1 - |b_j - b_k| / (b_j + b_k))] / sum_{j != k} b_j.
+
+    Parameters
+    ----------
+    belief
+        (K, ...) belief masses.
+
+    Returns
+    -------
+    (...) in [0, 1]; 0 where a single class has all the belief or none has any.
+    """
+    b = np.asarray(belief, dtype=np.float32)
+    total = np.zeros(b.shape[1:], dtype=np.float32)
+    for k in range(b.shape[0]):
+        others = np.delete(b, k, axis=0)
+        pair = others + b[k]
+        balance = 1 - np.abs(others - b[k]) / np.where(pair > 0, pair, 1)
+        weight = others.sum(axis=0)
+        total += b[k] * (others * balance).sum(axis=0) / np.where(weight > 0, weight, 1)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of an image in pixels: rows [top, bottom), columns [left, right)."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
+            raise ValueError(f"Expected 0 <= top < bottom and 0 <= left < right, got {self}.")
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices for an (H, W, ...) array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Everything that the network said of one image (H, W) or one stack (D, H, W).
+
+    Attributes
+    ----------
+    mask
+        uint8 (H, W) or (D, H, W): number of the structure of every pixel, 0 the background.
+    pixel_belief
+        float32 (Q, H, W) or (D, Q, H, W): belief mass of every structure, in [0, 1).
+    pixel_uncertainty
+        float32, shape of `mask`: u of every pixel, in (0, 1]; with the beliefs it sums to 1.
+    opinions
+        One opinion about the class a slice; a single one for an image.
+    structure_names
+        Q names, background first.
+    looked_at
+        The rectangle that the answer comes from, one a slice; None where the whole image was read once. Outside it
+        every pixel is background: with the uncertainty of the first look where there was one, else with u = 1.
+    mask_map
+        Which distribution the uncertainty belongs to: "mask" (evidential mask head, the mask's own) or "mutual" (the
+        mutual decoder's, as in the paper).
+    seconds
+        Wall time of the prediction.
+    model, device, precision, sigma, seed
+        How it was made: name of the model, `cpu` / `cuda:0` / `mps`, `float32` / `bf16` / `fp16`, the noise's standard
+        deviation on the [0, 1] scale and its seed.
+    """
+
+    mask: NDArray[np.uint8]
+    pixel_belief: Float
+    pixel_uncertainty: Float
+    opinions: tuple[Opinion, ...]
+    structure_names: tuple[str, ...]
+    looked_at: tuple[Box | None, ...]
+    mask_map: str
+    seconds: float
+    model: str
+    device: str
+    precision: str
+    sigma: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pixel_uncertainty.shape != self.mask.shape:
+            raise ValueError(f"Expected an uncertainty of shape {self.mask.shape}, got {self.pixel_uncertainty.shape}.")
+        axis = self.mask.ndim - 2
+        expected = (*self.mask.shape[:axis], len(self.structure_names), *self.mask.shape[axis:])
+        if self.pixel_belief.shape != expected:
+            raise ValueError(f"Expected beliefs of shape {expected}, got {self.pixel_belief.shape}.")
+        slices = self.mask.shape[0] if self.mask.ndim == 3 else 1
+        if len(self.opinions) != slices or len(self.looked_at) != slices:
+            raise ValueError(f"Expected {slices} opinions and rectangles, got {len(self.opinions)}.")
+
+    @property
+    def opinion(self) -> Opinion:
+        """The opinion about the image, or about the volume (averaging belief fusion over its slices)."""
+        return self.opinions[0] if len(self.opinions) == 1 else Opinion.fuse(self.opinions)
+
+    @property
+    def pixel_probability(self) -> Float:
+        """Expected probability of every structure, shape of `pixel_belief`; sums to 1 over the structures."""
+        axis = self.mask.ndim - 2
+        return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / len(self.structure_names)
+
+
+def stack_predictions(slices: Sequence[Prediction]) -> Prediction:
+    """The prediction of a stack (D, H, W) from those of its slices (H, W), in their order; `seconds` add up.
+
+    Raises
+    ------
+    ValueError
+        When there is no slice, or their sizes differ.
+    """
+    if not slices or len({s.mask.shape for s in slices}) != 1:
+        raise ValueError("Expected the predictions of one or more slices of the same size.")
+    return replace(
+        slices[0],
+        mask=np.stack([s.mask for s in slices]),
+        pixel_belief=np.stack([s.pixel_belief for s in slices]),
+        pixel_uncertainty=np.stack([s.pixel_uncertainty for s in slices]),
+        opinions=tuple(o for s in slices for o in s.opinions),
+        looked_at=tuple(box for s in slices for box in s.looked_at),
+        seconds=sum(s.seconds for s in slices),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What one epoch of training brought; the checkpoints it names are on disk when it is reported.
+
+    Attributes
+    ----------
+    epoch, epochs
+        The epoch just ended, from 1, and how many there will be.
+    losses
+        Means over the epoch: `total`, `mutual`, `class`, `mask`.
+    metrics
+        Validation figures by name (design.md, "Metrics record"); empty when there is nothing to validate on.
+    learning_rate
+        At the end of the epoch.
+    score
+        What the best checkpoint is chosen by: mean of the validation Dice and AUC; None without validation.
+    is_best
+        Whether this epoch has the best score so far.
+    seconds, images_per_second, eta_seconds, memory_mb
+        Wall time of the epoch, training speed, time to the last epoch, peak memory of the process.
+    last, best
+        Paths of the checkpoints.
+    """
+
+    epoch: int
+    epochs: int
+    losses: Mapping[str, float]
+    metrics: Mapping[str, float]
+    learning_rate: float
+    score: float | None
+    is_best: bool
+    seconds: float
+    images_per_second: float
+    eta_seconds: float
+    memory_mb: float
+    last: Path
+    best: Path
+    stopped: str = field(default="")

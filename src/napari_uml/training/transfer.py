@@ -1,0 +1,75 @@
+"""Start a network from the weights of another task: what fits is kept, heads are matched by the names of their classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_uml.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from napari_uml.config import Task
+    from napari_uml.nn.network import UMLNetwork
+
+CLASS_HEADS = ("instructor.classify.weight",)
+STRUCTURE_HEADS = ("mutual.head.1.weight", *(f"navigator.heads.{i}.weight" for i in range(4)))
+STRUCTURE_INPUTS = ("navigator.guide_bottom.embed.0.weight", "navigator.guide_top.embed.0.weight")
+
+
+def transfer(network: UMLNetwork, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
+    """Copy weights into a network whose classes or structures may differ.
+
+    Parameters
+    ----------
+    network
+        The network to fill, in place.
+    tensors
+        Weights of a network with the same encoders and widths.
+    old, new
+        Tasks of the weights and of the network.
+
+    Returns
+    -------
+    Names of the new classes and structures that the old task did not have: these start untrained.
+
+    Raises
+    ------
+    WeightsError
+        When the networks differ in more than their heads.
+    """
+    state = network.state_dict()
+    if set(state) != set(tensors):
+        raise WeightsError("Expected weights of the same network, these have other layers; train with their preset.")
+    filled = {}
+    for name, target in state.items():
+        source = tensors[name].to(target.dtype)
+        if name in CLASS_HEADS:
+            source = _match(source, target, old.cls_classes, new.cls_classes, axis=0)
+        elif name in STRUCTURE_HEADS:
+            source = _match(source, target, old.seg_classes, new.seg_classes, axis=0)
+        elif name in STRUCTURE_INPUTS:
+            source = _match(source, target, old.seg_classes, new.seg_classes, axis=1)
+        if source.shape != target.shape:
+            raise WeightsError(
+                f"Expected {tuple(target.shape)} weights in {name}, got {tuple(source.shape)}; train with their preset."
+            )
+        filled[name] = source
+    network.load_state_dict(filled)
+    kept = {*old.cls_classes, *old.seg_classes}
+    return tuple(name for name in (*new.cls_classes, *new.seg_classes) if name not in kept)
+
+
+def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Sequence[str], axis: int) -> Tensor:
+    """The rows (or columns) of `source` under their new numbers; those of new names as `target` has them."""
+    if source.shape[1 - axis] != target.shape[1 - axis]:
+        return source
+    parts = [
+        source.select(axis, old.index(name)) if name in old else target.select(axis, number)
+        for number, name in enumerate(new)
+    ]
+    return torch.stack(parts, dim=axis)

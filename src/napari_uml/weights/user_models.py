@@ -1,0 +1,122 @@
+"""The user's own models: import, rename, delete, and the check of any model's file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from napari_uml.errors import WeightsError
+from napari_uml.weights.info import NAME_PATTERN, WeightsInfo, read_info
+from napari_uml.weights.registry import (
+    SUFFIX,
+    find_weights,
+    forget_hashes,
+    load_registry,
+    sha256,
+    unknown_model,
+    user_folder,
+    user_models,
+)
+from napari_uml.weights.tensors import load_tensors, replacing
+
+
+def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
+    """Check a weights file completely and copy it, unchanged, into the user's model folder.
+
+    Parameters
+    ----------
+    path
+        The file; it is left where it is.
+    name
+        Name to find it by; None: the name that the file gives itself.
+    overwrite
+        Replace another model of that name.
+
+    Raises
+    ------
+    ValueError
+        When the name is no valid one, or that of a registered model.
+    WeightsError
+        When the file cannot be used, or another model has the name.
+    """
+    path = Path(path)
+    info = read_info(path)
+    load_tensors(path)
+    target = _target(info.name if name is None else name)
+    if target.exists():
+        if sha256(target) == sha256(path):
+            return info
+        if not overwrite:
+            raise _taken(target.stem)
+    with replacing(target) as part:
+        shutil.copyfile(path, part)
+    return info
+
+
+def rename_weights(name: str, new_name: str) -> Path:
+    """Rename one of the user's models and return its new path; the file's content stays as it is.
+
+    Raises
+    ------
+    ValueError
+        When there is no such model of the user's, or the new name is not valid or that of a registered model.
+    WeightsError
+        When another model has the new name.
+    """
+    source, target = _own(name), _target(new_name)
+    if target.exists():
+        raise _taken(new_name)
+    os.rename(source, target)
+    return target
+
+
+def delete_weights(name: str) -> None:
+    """Delete the file of one of the user's models.
+
+    Raises
+    ------
+    ValueError
+        When there is no such model of the user's.
+    """
+    _own(name).unlink()
+
+
+def verify(name_or_path: str | Path) -> str:
+    """Read a model's file anew and check all of it: hash when registered, description, every tensor.
+
+    Returns
+    -------
+    Its SHA-256.
+
+    Raises
+    ------
+    ValueError, WeightsError
+        As `find_weights`, `read_info` and `load_tensors` do.
+    """
+    forget_hashes()
+    path = find_weights(name_or_path)
+    read_info(path)
+    load_tensors(path)
+    return sha256(path)
+
+
+def _own(name: str) -> Path:
+    own = user_models()
+    if name not in own:
+        raise unknown_model(name, list(own))
+    return own[name]
+
+
+def _taken(name: str) -> WeightsError:
+    return WeightsError(f"There is another model called {name!r}; choose another name, or delete it first.")
+
+
+def _target(name: str) -> Path:
+    """Where a user's model of that name is to be."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(f"Expected a name of up to 64 small letters, digits, - and _, got {name!r}.")
+    if name in load_registry().models:
+        raise ValueError(f"{name!r} is the name of a model that comes with napari-uml; choose another one.")
+    return user_folder() / f"{name}{SUFFIX}"
