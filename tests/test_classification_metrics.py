@@ -74,6 +74,14 @@ def test_sensitivity_at_specificity_worked_by_hand() -> None:
     assert ours.sensitivity_at_specificity(once, score, positive, 0.81)[0] == pytest.approx(1 / 3)
 
 
+def test_sensitivity_counts_a_specificity_that_is_met_exactly() -> None:
+    score, positive = np.r_[np.arange(100) / 100, 0.535], np.r_[np.zeros(100, bool), True]
+    assert 0.55 * 100 > 55  # rounding must not matter
+    assert ours.sensitivity_at_specificity(np.ones((1, 101)), score, positive, 0.55)[0] == 0
+    score[-1] = 0.545
+    assert ours.sensitivity_at_specificity(np.ones((1, 101)), score, positive, 0.55)[0] == 1
+
+
 def test_permuted_labels_give_an_auroc_at_chance() -> None:
     generator = np.random.default_rng(0)
     label = np.repeat(np.arange(K), 200)

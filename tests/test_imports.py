@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +21,7 @@ LAYERS = (
     {"errors", "config", "results"},
     {"nn", "baselines", "data", "weights"},
     {"training", "inference", "evaluation"},
-    {"widgets", "cli"},
+    {"widgets", "cli", "__main__"},
 )
 """Parts of the package, lowest first: a part imports from its own row and from those before it."""
 
@@ -64,7 +68,19 @@ def test_only_widgets_know_qt(name: str) -> None:
     assert {imported.split(".")[0] for imported in imported_by(name)} & QT == set()
 
 
-HELP = "from typer.testing import CliRunner; from napari_uml.cli import app; CliRunner().invoke(app, ['--help'])"
+def test_every_imported_library_is_a_declared_dependency() -> None:
+    homes = importlib.metadata.packages_distributions()
+    tops = {imported.split(".")[0] for name in MODULES for imported in imported_by(name)}
+    libraries = {homes[top][0] for top in tops - sys.stdlib_module_names - {"napari_uml"}}
+    declared = {canonicalize_name(Requirement(line).name) for line in importlib.metadata.requires("napari-uml") or []}
+    assert {canonicalize_name(library) for library in libraries} - declared - {"pydantic-core"} == set()
+
+
+HELP = """
+from typer.testing import CliRunner
+from napari_uml.cli import app
+assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+"""
 
 
 @pytest.mark.parametrize(
@@ -78,4 +94,4 @@ HELP = "from typer.testing import CliRunner; from napari_uml.cli import app; Cli
     ],
 )
 def test_torch_is_not_imported_by(code: str, run_python: Callable[..., str]) -> None:
-    assert run_python("-c", f"{code}; import sys; print('torch' in sys.modules)") == "False\n"
+    assert run_python("-c", f"{code}\nimport sys; print('torch' in sys.modules)") == "False\n"

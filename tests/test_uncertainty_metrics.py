@@ -21,17 +21,21 @@ def test_calibration_error_agrees_with_torchmetrics() -> None:
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    p = np.concatenate((PROBABILITY, np.eye(K)))  # three images with p = 1
-    label = np.r_[LABEL, 0, 1, 0]
-    expected = multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(label), num_classes=K, n_bins=15)
-    found = ours.calibration_error(np.ones((1, N + 3)), p.max(axis=1), p.argmax(axis=1) == label, bins=15)
-    assert found[0] == pytest.approx(float(expected), abs=1e-6)
+    p, label = torch.from_numpy(PROBABILITY), torch.from_numpy(LABEL)
+    expected = multiclass_calibration_error(p, label, num_classes=K, n_bins=15)
+    assert ours.calibration_error(ONCE, CONFIDENCE, CORRECT, bins=15)[0] == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_calibration_error_worked_by_hand() -> None:
     confidence, correct = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6]), np.array([1, 1, 1, 0, 0, 1], bool)
     # 4/6 * |0.75 - 0.9| + 2/6 * |0.5 - 0.6|
     assert ours.calibration_error(np.ones((1, 6)), confidence, correct)[0] == pytest.approx(0.4 / 3)
+
+
+def test_a_confidence_of_one_belongs_to_the_last_bin() -> None:
+    confidence, correct = np.array([1.0, 0.95, 0.9]), np.array([False, True, True])
+    # 2/3 * |0.5 - 0.975| + 1/3 * |1 - 0.9|; 14 / 15 lies between 0.9 and 0.95
+    assert ours.calibration_error(np.ones((1, 3)), confidence, correct)[0] == pytest.approx((0.95 + 0.1) / 3)
 
 
 def test_likelihood_and_brier_agree_with_scikit_learn() -> None:

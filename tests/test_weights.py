@@ -367,7 +367,7 @@ def test_unknown_name_suggests_the_closest_and_lists_the_valid_ones(home, path):
 
 @pytest.mark.parametrize("path", ["no/such.safetensors", "such.safetensors", "", ".", Path("fundus")])
 def test_path_without_a_file_is_named(home, path):
-    with pytest.raises(ValueError, match="path of a weights file, got '.*', which is no file"):
+    with pytest.raises(ValueError, match=r"path of a weights file, got '.*', which is no file"):
         find_weights(path)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Header = Any  # pydicom.Dataset; pydicom is optional
 
+PARALLEL = 0.99
+"""Least cosine between the normals of slices of one stack."""
 ADVICE = 'Export it again without compression, or run pip install "pylibjpeg[all]".'
 
 
@@ -32,12 +34,6 @@ class Frame:
     pixels: NDArray[Any]
     header: Header
     file: Path
-
-    @property
-    def position(self) -> float | None:
-        """Millimetres along the normal of the slice; None when the file does not say."""
-        plane = slice_plane(self.header)
-        return None if plane is None else float(plane.corner @ plane.normal)
 
 
 def is_dicom(path: Path) -> bool:
@@ -88,6 +84,8 @@ def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
 
 
 def _read_frames(file: Path, header: Header, pydicom: Any) -> Iterator[Frame]:
+    if int(header.get("SamplesPerPixel") or 1) not in (1, 3):
+        raise ImageError(f"{file.name}: expected grey or RGB, got {header.SamplesPerPixel} channels. Export it as RGB.")
     pixels = pydicom.pixels.pixel_array(file)
     if header.PhotometricInterpretation == "PALETTE COLOR":
         pixels = pydicom.pixels.apply_color_lut(pixels, header)[..., :3]
@@ -101,7 +99,9 @@ def _frame_header(header: Header, number: int, pydicom: Any) -> Header:
     groups += [*header.get("PerFrameFunctionalGroupsSequence", [])[number : number + 1]]
     if not groups:
         return header
-    merged = pydicom.Dataset(header)
+    merged = pydicom.Dataset()
+    merged.update(header)
+    merged.file_meta = header.file_meta
     for group in groups:
         for element in group:
             if element.VR == "SQ" and element.value:
@@ -111,13 +111,17 @@ def _frame_header(header: Header, number: int, pydicom: Any) -> Header:
 
 def _in_order(frames: list[Frame], path: Path) -> list[Frame]:
     """Sorted along the normal of the slices; by instance number, or as stored, where there are no positions."""
-    positions = [frame.position for frame in frames]
-    known = [p for p in positions if p is not None]
-    if len(frames) > 1 and len(known) == len(frames):
-        distinct = len(np.unique(np.round(known, 2)))
+    planes = [plane for frame in frames if (plane := slice_plane(frame.header)) is not None]
+    if len(frames) > 1 and len(planes) == len(frames):
+        if min(planes[0].normal @ plane.normal for plane in planes) < PARALLEL:
+            raise ImageError(
+                f"{path.name}: expected parallel slices, got several directions. Give each its own folder."
+            )
+        positions = [float(planes[0].normal @ plane.corner) for plane in planes]
+        distinct = len(np.unique(np.round(positions, 2)))
         if distinct == len(frames):
-            return [frames[i] for i in np.argsort(known)]
-        if len({frame.file for frame in frames}) > 1:
+            return [frames[i] for i in np.argsort(positions)]
+        if path.is_dir():
             raise ImageError(
                 f"{path.name}: expected one slice at each position, got {len(frames)} at {distinct} positions. "
                 "Give each time point its own folder."
@@ -133,7 +137,7 @@ def _decoded(frames: Sequence[Frame], path: Path, pydicom: Any) -> Decoded:
     scaling, bits = "", None
     if _is_colour(middle):
         pixels = np.stack([frame.pixels for frame in frames])
-        bits = _bits(middle) if middle.PhotometricInterpretation != "PALETTE COLOR" else None
+        bits = 8 * pixels.itemsize if middle.PhotometricInterpretation == "PALETTE COLOR" else _bits(middle)
     else:
         pixels = np.stack([_to_units(frame.pixels, frame.header, pydicom) for frame in frames])
         windowed = _apply_window(pixels, middle) or _apply_voi_table(pixels, middle, pydicom)

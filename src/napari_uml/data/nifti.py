@@ -90,7 +90,8 @@ def write_like(source: Path, pixels: NDArray[Any], destination: Path) -> None:
     expected = tuple(shape[int(np.flatnonzero(order[:, 0] == axis)[0])] for axis in (2, 1, 0))
     if pixels.shape not in (expected, expected[1:] if expected[0] == 1 else expected):
         raise ValueError(f"Expected pixels of shape {expected}, the image's, got {pixels.shape}.")
-    back = orientations.ornt_transform(order, [[0, 1], [1, 1], [2, 1]])
+    back = np.empty_like(order)
+    back[order[:, 0].astype(int)] = np.column_stack((np.arange(3), order[:, 1]))
     voxels = orientations.apply_orientation(pixels.reshape(expected).T, back)
     result = type(image)(np.ascontiguousarray(voxels), image.affine, image.header, dtype=pixels.dtype)
     result.header["cal_min"] = result.header["cal_max"] = 0

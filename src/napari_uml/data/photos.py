@@ -7,10 +7,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageFile, ImageOps, ImageSequence
 
 from napari_uml.data.decoded import Decoded, decoding, split_alpha
-from napari_uml.data.scaling import HIGH, check_size
+from napari_uml.data.scaling import HIGH, MAX_PIXELS, check_size
 from napari_uml.errors import ImageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError,
-    struct.error, zlib.error, Image.DecompressionBombError,
+    struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow raises for a broken file, depending on where it breaks."""
 
@@ -33,7 +33,7 @@ def decode(path: Path) -> Decoded:
     ImageError
         When it cannot be decoded, or is too large.
     """
-    with decoding(path, "PNG, JPEG or BMP", ERRORS), Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+    with decoding(path, "PNG, JPEG or BMP", ERRORS), _open(path, ("PNG", "JPEG", "BMP")) as image:
         check_size((image.height, image.width), path.name)
         deep = "16B" in str(image.tile[0].args) and image.mode.startswith("RGB") if image.tile else False
         ImageOps.exif_transpose(image, in_place=True)
@@ -52,13 +52,23 @@ def decode_tiff(path: Path) -> Decoded:
         When Pillow cannot decode it either, its pages differ, or it is too large.
     """
     advice = "Save it uncompressed, or run pip install imagecodecs."
-    with decoding(path, "TIFF", ERRORS, advice), Image.open(path, formats=("TIFF",)) as image:
+    with decoding(path, "TIFF", ERRORS, advice), _open(path, ("TIFF",)) as image:
         frames = getattr(image, "n_frames", 1)
         check_size((image.height, image.width) if frames == 1 else (frames, image.height, image.width), path.name)
         pages = [_to_array(page) for page in ImageSequence.Iterator(image)]
     if len({page.shape for page in pages}) > 1:
         raise ImageError(f"{path.name}: expected pages of one size and kind, got several. Save them one by one.")
     return _decoded(np.stack(pages) if len(pages) > 1 else pages[0], path, is_stack=len(pages) > 1)
+
+
+def _open(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    try:
+        return Image.open(path, formats=formats)
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{path.name}: expected at most {MAX_PIXELS // 10**6} million pixels, got far more. "
+            "Crop it or save it smaller."
+        ) from error
 
 
 def _to_array(image: Image.Image) -> NDArray[Any]:

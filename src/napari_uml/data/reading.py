@@ -79,7 +79,7 @@ def read_image(path: Path | str) -> LoadedImage:
         When there is no such file, it is none of the formats, is damaged or too large, or cannot be analysed (empty,
         constant, NaN, neither grey nor RGB).
     """
-    path = Path(path)
+    path = Path(path).absolute()
     decoded = _decode(path)
     name, is_stack = path.name, decoded.is_stack
     check_pixels(decoded.pixels, stack=is_stack, name=name)

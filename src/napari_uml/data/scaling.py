@@ -24,6 +24,7 @@ LOW, HIGH = 0.1, 99.9
 """Percentiles that stand for the darkest and the brightest pixel; a few stray pixels move neither."""
 
 
+@np.errstate(over="ignore")
 def scale_to_unit(
     pixels: NDArray[Any], bits: int | None = None, name: str = "The image"
 ) -> tuple[NDArray[np.float32], str]:
@@ -70,15 +71,18 @@ def scale_to_unit(
         return _divide(pixels, bits)
     low, high = (float(value) for value in np.percentile(pixels, (LOW, HIGH)))
     if pixels.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.clip(pixels, 0, 1, dtype=np.float32, casting="unsafe"), "as stored, in [0, 1]"
+        return np.clip(pixels, 0, 1).astype(np.float32), "as stored, in [0, 1]"
     if low >= 0 and high < 2 ** DEPTHS[-1] and _is_whole(pixels):
         return _divide(pixels, next(depth for depth in DEPTHS if high < 2**depth))
     if not low < high:
         raise ImageError(
             f"{name}: expected an image with contrast, nearly all pixels are {low:g}. Choose another image."
         )
-    scaled = (pixels.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    return np.clip(scaled, 0, 1, out=scaled), f"{low:g} to {high:g} ({LOW}st to {HIGH}th percentile)"
+    scaled = np.subtract(pixels, low, dtype=np.float32 if pixels.itemsize < 8 else np.float64)
+    scaled /= high - low
+    return np.clip(scaled, 0, 1, out=scaled).astype(
+        np.float32, copy=False
+    ), f"{low:g} to {high:g} ({LOW}st to {HIGH}th percentile)"
 
 
 def check_pixels(pixels: NDArray[Any], *, stack: bool = False, name: str = "The image") -> None:

@@ -66,7 +66,7 @@ def decode(path: Path) -> Decoded:
 
 
 def _only_series(tif: TiffFile, path: Path) -> TiffPageSeries:
-    found = [series for series in tif.series if not series.keyframe.is_reduced]
+    found = [series for series in tif.series if series.ndim > 1 and not series.keyframe.is_reduced]
     if len(found) != 1:
         sizes = ", ".join(str(series.shape) for series in found[:5])
         raise ImageError(f"{path.name}: expected pages of one size, got {sizes or 'none'}. Save one page by itself.")

@@ -67,9 +67,7 @@ def score_images(
         )
 
 
-def record_of(
-    scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split
-) -> MetricsRecord:
+def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
     """The metrics record of the scores of a split."""
     metrics = metrics_record(scores, predictor.info.task)
     return MetricsRecord(
@@ -86,7 +84,10 @@ def check_names(task: Task, dataset: Dataset, records: Sequence[Record]) -> None
         With every problem.
     """
     problems = [] if records else [f"Expected images in the split, {dataset.info.name} has none."]
-    wanted = {"structures": (dataset.info.seg_classes, task.seg_classes), "classes": (dataset.info.cls_classes, task.cls_classes)}
+    wanted = {
+        "structures": (dataset.info.seg_classes, task.seg_classes),
+        "classes": (dataset.info.cls_classes, task.cls_classes),
+    }
     for kind, (names, known) in wanted.items():
         unknown = [name for name in names if name not in known]
         if unknown:

@@ -49,4 +49,5 @@ def _fold_traced(module: nn.Module) -> nn.Module:
             node.replace_all_uses_with(before)
             traced.graph.erase_node(node)
     traced.recompile()
+    traced.delete_all_unused_submodules()
     return traced

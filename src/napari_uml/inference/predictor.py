@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from napari_uml.data.resize import find_focus, to_image, to_input
 from napari_uml.data.scaling import check_pixels, scale_to_unit
-from napari_uml.errors import MemoryLimitError
+from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.devices import Device, choose_device, choose_precision
 from napari_uml.inference.folding import fold_batch_norm
 from napari_uml.inference.noise import add_noise, check_sigma
@@ -56,7 +56,8 @@ class UMLPredictor:
         self.info = info
         self.sha256 = sha256
         self._network = fold_batch_norm(network.eval())
-        self._move(choose_device(device), precision)
+        self._asked_precision = precision
+        self._move(choose_device(device))
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -147,44 +148,50 @@ class UMLPredictor:
     def _predict_one(self, pixels: NDArray[np.float32], sigma: float, seed: int, roi: Box | None) -> Prediction:
         began = time.perf_counter()
         box = _inside(roi, pixels.shape)
-        maps, opinion = self._look(pixels if box is None else pixels[box.slices], sigma, seed)
-        focus = self.info.focus
-        second = None if focus is None else find_focus(maps[1:].argmax(0).astype(np.uint8), self.info.task, focus)
-        result = _placed(maps, box, pixels.shape, None)
+        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed)
+        answer = _placed(look, box, pixels.shape, None)
+        second = self._second_box(look.mask, box)
         if second is not None:
-            offset = (0, 0) if box is None else (box.top, box.left)
-            box = Box(
-                second.top + offset[0], second.left + offset[1], second.bottom + offset[0], second.right + offset[1]
-            )
-            maps, opinion = self._look(pixels[box.slices], sigma, seed)
-            result = _placed(maps, box, pixels.shape, result[0])
+            box = second
+            answer = _placed(self._look(pixels[box.slices], sigma, seed), box, pixels.shape, answer.maps[0])
         return Prediction(
-            mask=result[1:].argmax(0).astype(np.uint8), pixel_belief=result[1:], pixel_uncertainty=result[0],
-            opinions=(opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
+            mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
+            opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
             mask_map="mask" if self.info.config.evidential_mask else "mutual", seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
         )  # fmt: skip
 
-    def _look(self, pixels: NDArray[np.float32], sigma: float, seed: int) -> tuple[NDArray[np.float32], Opinion]:
-        """One look: u and the beliefs of every structure (1 + Q, H, W), and the opinion about the class."""
-        output = self._forward(self.network_input(pixels, sigma, seed)[None])
-        evidence = to_image(output.mask_evidence.float(), pixels.shape[:2])
-        maps = torch.cat([uncertainty(evidence), belief(evidence)], dim=1)[0].cpu().numpy()
-        return maps, Opinion.from_evidence(self.info.task.cls_classes, output.class_evidence[0].float().cpu().numpy())
+    def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
+        """Where to look again, in the whole image; None when once is enough."""
+        focus = self.info.focus
+        box = None if focus is None else find_focus(mask, self.info.task, focus)
+        if box is None or first is None:
+            return box
+        return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
-    def _forward(self, batch: Tensor) -> UMLOutput:
-        """The network's output; when a GPU is out of memory, that of the CPU, from then on."""
+    def _look(self, pixels: NDArray[np.float32], sigma: float, seed: int) -> _Look:
+        """Read some pixels once; when the GPU fails for lack of memory, on the CPU, from then on."""
+        batch = self.network_input(pixels, sigma, seed)[None]
         try:
-            return self._run(batch)
-        except torch.OutOfMemoryError:
-            log.warning("%s is out of memory: going on with the CPU.", self.device.description)
-            cpu = replace(choose_device("cpu"), reason=f"{self.device.description} ran out of memory")
-            self._move(cpu, "auto")
-            return self._run(batch)
-        except RuntimeError as error:
-            if "allocate memory" not in str(error):
-                raise
-            raise MemoryLimitError("The computer ran out of memory; close other programs and try again.") from error
+            return self._read(batch, pixels.shape[:2])
+        except (RuntimeError, MemoryError) as error:
+            problem = _translated(error, self.device)
+            if not isinstance(problem, MemoryLimitError) or self.device.name == "cpu":
+                raise problem from error
+        failed = self.device.description
+        log.warning("%s ran out of memory: going on with the CPU.", failed)
+        self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
+        return self._look(pixels, sigma, seed)
+
+    def _read(self, batch: Tensor, shape: tuple[int, int]) -> _Look:
+        """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
+        output = self._run(batch)
+        evidence = output.mask_evidence.float()
+        maps = to_image(torch.cat([uncertainty(evidence), belief(evidence)], dim=1), shape)[0]
+        scores = maps[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
+        mask = scores.argmax(0).to(torch.uint8).cpu().numpy()
+        opinion = Opinion.from_evidence(self.info.task.cls_classes, output.class_evidence[0].float().cpu().numpy())
+        return _Look(mask, maps.cpu().numpy(), opinion)
 
     def _run(self, batch: Tensor) -> UMLOutput:
         batch = batch.to(self.device.name, memory_format=torch.channels_last)
@@ -192,9 +199,18 @@ class UMLPredictor:
         with torch.autocast(kind, dtype, enabled=dtype is not None):
             return self._network(batch)  # type: ignore[no-any-return]
 
-    def _move(self, device: Device, precision: str) -> None:
-        self.device, self.precision = device, choose_precision(precision, device.name)
+    def _move(self, device: Device) -> None:
+        self.device, self.precision = device, choose_precision(self._asked_precision, device.name)
         self._network = self._network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), and the opinion about the class."""
+
+    mask: NDArray[np.uint8]
+    maps: NDArray[np.float32]
+    opinion: Opinion
 
 
 def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwork:
@@ -218,14 +234,25 @@ def _inside(roi: Box | None, shape: tuple[int, ...]) -> Box | None:
     return roi
 
 
-def _placed(
-    maps: NDArray[np.float32], box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
-    """Maps (1 + Q, h, w) of a rectangle on the whole image; around it background with the uncertainty `outside`."""
+def _placed(look: _Look, box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None) -> _Look:
+    """A look at a rectangle laid on the whole image; around it background with the uncertainty `outside`, else 1."""
     if box is None:
-        return maps
-    whole = np.zeros((maps.shape[0], *shape[:2]), dtype=np.float32)
-    whole[0] = 1.0 if outside is None else outside
-    whole[1] = 1.0 - whole[0]
-    whole[:, *box.slices] = maps
-    return whole
+        return look
+    mask = np.zeros(shape[:2], dtype=np.uint8)
+    mask[box.slices] = look.mask
+    maps = np.zeros((look.maps.shape[0], *shape[:2]), dtype=np.float32)
+    maps[0] = 1.0 if outside is None else outside
+    maps[1] = 1.0 - maps[0]
+    maps[:, *box.slices] = look.maps
+    return _Look(mask, maps, look.opinion)
+
+
+def _translated(error: RuntimeError | MemoryError, device: Device) -> Exception:
+    """A `MemoryLimitError` for lack of memory, a `DeviceError` for another failure of a GPU, else the error itself."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
+        return MemoryLimitError(f"{device.description}: out of memory; close other programs or use a smaller image.")
+    if device.name == "cpu":
+        return error
+    reason = text.splitlines()[0] if text else type(error).__name__
+    return DeviceError(f"{device.description} failed ({reason}); choose the CPU.")

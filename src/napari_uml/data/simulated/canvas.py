@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    from napari_uml.config import Task
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +30,11 @@ class SimulatedImage:
     pixels
         (H, W) grey, (H, W, 3) sRGB or a (D, H, W) stack of grey slices, 0 to 255.
     mask
-        (H, W) or (D, H, W) class numbers of the structures, as in the data set of the same kind of image.
+        (H, W) or (D, H, W) structure numbers, as in the data sets of real images of the same kind.
     label
         Name of the image class.
+    task
+        Names of the structures and of the classes.
     spacing
         Millimetres between neighbours along each axis of the mask.
     """
@@ -38,13 +43,14 @@ class SimulatedImage:
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     label: str
+    task: Task
     spacing: tuple[float, ...]
 
 
-def check_kind(kind: str, kinds: Sequence[str]) -> None:
-    """Raise ValueError unless `kind` is one of `kinds`."""
-    if kind not in kinds:
-        raise ValueError(f"Expected a kind among {', '.join(kinds)}, got {kind!r}.")
+def check_kind(kind: str, task: Task) -> None:
+    """Raise ValueError unless `kind` is a class of the task."""
+    if kind not in task.cls_classes:
+        raise ValueError(f"Expected a kind among {', '.join(task.cls_classes)}, got {kind!r}.")
 
 
 def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
@@ -65,21 +71,20 @@ def fade(distance: Array, width: float) -> Array:
 
 def noise(rng: np.random.Generator, shape: Sequence[int], cell: Sequence[float]) -> Array:
     """Smooth noise of mean 0 and standard deviation about 1, whose blobs have the size `cell` along each axis."""
-    coarse = rng.standard_normal([int(np.ceil(n / c)) + 3 for n, c in zip(shape, cell, strict=True)])
-    fine = np.asarray(coarse)
+    field: Array = rng.standard_normal([int(np.ceil(n / c)) + 3 for n, c in zip(shape, cell, strict=True)])
     for axis, (n, c) in enumerate(zip(shape, cell, strict=True)):
-        fine = _stretch(fine, axis, 1 + np.arange(n) / c) * np.sqrt(315 / 151)  # what the spline smooths away
-    return fine
+        field = _stretch(field, axis, 1 + np.arange(n) / c) * np.sqrt(315 / 151)  # the spline's mean loss of variance
+    return field
 
 
 def _stretch(values: Array, axis: int, positions: Array) -> Array:
-    """Cubic B-spline (a smoothing one) of `values` at `positions` along one axis."""
+    """Cubic B-spline with `values` as coefficients, at `positions` along one axis."""
     values = np.moveaxis(values, axis, 0)
     base = np.floor(positions).astype(int)
     t = (positions - base).reshape(-1, *[1] * (values.ndim - 1))
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 1 + 3 * t + 3 * t**2 - 3 * t**3, t**3)
-    parts = [w / 6 * values[np.clip(base + k - 1, 0, len(values) - 1)] for k, w in enumerate(weights)]
-    return np.moveaxis(np.sum(parts, axis=0), 0, axis)
+    spline = sum((w / 6 * values[base + k - 1] for k, w in enumerate(weights)), np.zeros(()))
+    return np.moveaxis(spline, 0, axis)
 
 
 def ridges(field: Array, width: float) -> Array:
@@ -100,18 +105,19 @@ def blob(
     Parameters
     ----------
     centre, radii
-        Row and column, in pixels.
+        Along rows and columns, in pixels.
     roughness
         Amplitude of the outline's waves, from two waves around it on, as a share of the radius.
     angle
-        Turns the radii, radians.
+        Turns the shape, radians.
     """
     y, x = np.ogrid[: shape[0], : shape[1]]
-    v, u = y - centre[0], x - centre[1]
-    v, u = (v * np.cos(angle) - u * np.sin(angle)) / radii[0], (v * np.sin(angle) + u * np.cos(angle)) / radii[1]
-    theta, outline = np.arctan2(v, u), 1.0
+    y, x, cos, sin = y - centre[0], x - centre[1], np.cos(angle), np.sin(angle)
+    v, u = (y * cos - x * sin) / radii[0], (y * sin + x * cos) / radii[1]
+    theta = np.arctan2(v, u)
+    outline = np.ones(shape)
     for waves, amplitude in enumerate(roughness, start=2):
-        outline = outline + amplitude * rng.uniform(0.5, 1) * np.sin(waves * theta + rng.uniform(0, 2 * np.pi))
+        outline += amplitude * rng.uniform(0.5, 1) * np.sin(waves * theta + rng.uniform(0, 2 * np.pi))
     return np.asarray(np.hypot(v, u) / outline)
 
 

@@ -6,14 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_uml.config import Task
 from napari_uml.data.simulated.canvas import (
-    Array, SimulatedImage, blob, blur, check_kind, fade, mix, noise, ridges, stroke, to_uint8,
-)  # fmt: skip
+    Array,
+    SimulatedImage,
+    blob,
+    blur,
+    check_kind,
+    fade,
+    mix,
+    noise,
+    ridges,
+    stroke,
+    to_uint8,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-KINDS = ("nevus", "melanoma", "seborrheic_keratosis")
+TASK = Task(
+    modality="dermoscopy",
+    seg_classes=("background", "lesion"),
+    cls_classes=("nevus", "melanoma", "seborrheic_keratosis"),
+)
 SHAPE = (256, 256)
 PIXEL_MM = 0.06
 
@@ -31,32 +46,31 @@ OUTLINES = {
 
 
 def simulate_dermoscopy(seed: int = 0, kind: str = "nevus") -> SimulatedImage:
-    """A picture (256, 256, 3) of a lesion: nevus (even brown), melanoma (uneven, many colours) or keratosis (milia).
+    """A picture (256, 256, 3): a nevus (even brown), a melanoma (uneven, many colours) or a keratosis (dull, milia).
 
     Raises
     ------
     ValueError
-        When `kind` is not nevus, melanoma or seborrheic_keratosis.
+        When there is no such kind.
     """
-    check_kind(kind, KINDS)
+    check_kind(kind, TASK)
     rng = np.random.default_rng(seed)
-    lesion, soft = _outline(rng, kind)
-    pixels = _skin(rng)
+    lesion, softness = _outline(rng, kind)
+    skin = _skin(rng)
     paint = {"nevus": _nevus, "melanoma": _melanoma, "seborrheic_keratosis": _keratosis}[kind]
-    pixels = mix(pixels, paint(rng, pixels, lesion), fade(lesion - 0.97, soft))
-    pixels = _light(rng, _hairs(rng, pixels))
-    pixels += blur(rng.standard_normal(pixels.shape), 0.5) * 3.5
+    pixels = mix(skin, paint(rng, skin, lesion), fade(lesion - 0.97, softness))
+    pixels = _light(rng, _hairs(rng, pixels)) + 3.5 * blur(rng.standard_normal(skin.shape), 0.5)
     mask = (lesion < 1).astype(np.uint8)
-    return SimulatedImage("Simulated dermoscopy", to_uint8(pixels), mask, kind, (PIXEL_MM, PIXEL_MM))
+    return SimulatedImage("Simulated dermoscopy", to_uint8(pixels), mask, kind, TASK, (PIXEL_MM, PIXEL_MM))
 
 
 def _outline(rng: np.random.Generator, kind: str) -> tuple[Array, float]:
     """Field (H, W) that is 1 on the lesion's margin, and the margin's softness."""
-    rough, flat, sizes, soft = OUTLINES[kind]
+    roughness, flat, sizes, softness = OUTLINES[kind]
     size = rng.uniform(*sizes)
     centre = (128 + rng.uniform(-14, 14), 128 + rng.uniform(-14, 14))
-    field = blob(rng, SHAPE, centre, (size * flat, size), rough, angle=rng.uniform(0, np.pi))
-    return field + 0.6 * soft * _mottle(rng, 16), soft
+    field = blob(rng, SHAPE, centre, (size * flat, size), roughness, angle=rng.uniform(0, np.pi))
+    return field + 0.6 * softness * _mottle(rng, 16), softness
 
 
 def _mottle(rng: np.random.Generator, cell: float) -> Array:
@@ -71,8 +85,7 @@ def _absorb(pixels: Array, pigment: ArrayLike, density: Array) -> Array:
 
 def _skin(rng: np.random.Generator) -> Array:
     """Skin with its fine grooves, freckles and blush."""
-    tone = np.array(SKINS[rng.integers(len(SKINS))], dtype=float)
-    pixels = np.broadcast_to(tone, (*SHAPE, 3))
+    pixels = np.broadcast_to(rng.choice(np.array(SKINS, dtype=float)), (*SHAPE, 3))
     pixels = _absorb(pixels, BROWN, 0.06 + 0.035 * _mottle(rng, 36) + 0.02 * _mottle(rng, 8))
     pixels = _absorb(pixels, RED, 0.05 + 0.035 * _mottle(rng, 44))
     freckles = fade(2.3 - noise(rng, SHAPE, (7, 7)), 0.25) * rng.uniform(0, 1)

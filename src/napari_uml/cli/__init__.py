@@ -1,0 +1,62 @@
+"""The command line: arguments in, the core at work, words out.
+
+Every command is a plain function in a module of its own, registered here. Modules import what is heavy (torch, napari)
+inside the function, so that `napari-uml --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_uml import __version__
+from napari_uml.cli import demo, predict, replay
+from napari_uml.cli.common import DEBUG, EXPECTED_ERRORS, INTERRUPTED, WRONG_INPUT, sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="napari-uml",
+    help="Structures, class and uncertainty of medical images. Research use only, not a medical device.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("predict")(predict.predict)
+app.command("replay")(replay.replay)
+app.command("demo")(demo.demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 not agreed, 2 wrong input, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG in given
+    try:
+        code = app(args=[a for a in given if a != DEBUG] or ["--help"], standalone_mode=False)
+    except EXPECTED_ERRORS as error:
+        if debug:
+            raise
+        for sentence in sentences(error):
+            typer.echo(f"napari-uml: {sentence}", err=True)
+        code = WRONG_INPUT
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        typer.echo("napari-uml: interrupted.", err=True)
+    sys.exit(code)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=lambda on: _show_version(on))] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
+) -> None:
+    """`main` takes `--debug` out, wherever it stands."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-uml {__version__}")
+        raise typer.Exit

@@ -1,0 +1,63 @@
+"""What the commands share: options, exit codes, progress, and how an error becomes one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from pydantic import ValidationError
+
+from napari_uml.errors import DatasetError, UMLError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+DEBUG: Final = "--debug"
+NOT_AGREED: Final = 1
+WRONG_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+_USAGE_ERROR: Final = typer.BadParameter.__mro__[1]  # typer exports this class of unknown options under no name
+EXPECTED_ERRORS: Final = (UMLError, ValueError, FileNotFoundError, PermissionError, _USAGE_ERROR)
+"""What a user can mend (pydantic's ValidationError is a ValueError); anything else is a fault of the program."""
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model (napari-uml models list) or path of a weights file.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="auto, float32, bf16 or fp16; auto: half precision where the device computes in it.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
+
+
+def sentences(error: BaseException) -> list[str]:
+    """One line a problem, fit to be shown to a user."""
+    if isinstance(error, ValidationError):
+        return [_problem(detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
+    if isinstance(error, DatasetError):
+        return [_one_line(problem) for problem in error.problems]
+    if isinstance(error, OSError):
+        return [f"{error.filename}: {error.strerror}."]
+    if isinstance(error, _USAGE_ERROR):
+        return [_one_line(error.format_message())]  # type: ignore[attr-defined]
+    return [_one_line(str(error))]
+
+
+def progress_bar() -> Progress:
+    """A bar with count and remaining time on stderr; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(map(str, location))
+    return _one_line(f"{where}: {message}" if where else message)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

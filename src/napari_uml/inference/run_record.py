@@ -1,0 +1,260 @@
+"""`run.json`: everything that made a result and the numbers it gave, so that the run can be repeated and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from napari_uml import __version__
+from napari_uml.config import Settings
+from napari_uml.errors import UMLError
+from napari_uml.evaluation.measure import MeasuredValue, measure
+from napari_uml.results import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_uml.data.reading import LoadedImage
+    from napari_uml.results import Opinion, Prediction
+    from napari_uml.weights import WeightsInfo
+
+RECORD_VERSION: Final = 1
+LIBRARIES: Final = ("torch", "timm", "numpy")
+
+
+class RunSettings(Settings):
+    """What the user may choose for a run, beside image, model, device and precision.
+
+    Attributes
+    ----------
+    sigma, seed
+        Of the noise; slice n of a whole stack gets the seed + n.
+    roi
+        The rectangle to look at; None: the whole image.
+    slice_number
+        The slice of a stack to look at, from 0; None: all of them, or an image that is no stack.
+    """
+
+    sigma: float = 0.0
+    seed: int = 0
+    roi: Box | None = None
+    slice_number: int | None = None
+
+
+class InputRecord(Settings):
+    """The image.
+
+    Attributes
+    ----------
+    name, path
+        Name of the file or layer, and the absolute path; None for pixels that come from no file.
+    sha256
+        Of the files' bytes; of the pixels when they come from no file.
+    shape, is_stack
+        Of the pixels that were looked at, and whether their first axis counts slices.
+    scaling, spacing, units, affine
+        As `LoadedImage` has them.
+    """
+
+    name: str
+    path: str | None
+    sha256: str
+    shape: tuple[int, ...]
+    is_stack: bool
+    scaling: str
+    spacing: tuple[float, ...] | None
+    units: tuple[str, ...]
+    affine: tuple[tuple[float, ...], ...] | None
+
+
+class ModelRecord(Settings):
+    """The model: name and version, and the SHA-256 of the weights file."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class OpinionRecord(Settings):
+    """An opinion about the class: beliefs and uncertainty sum to 1, probabilities too."""
+
+    predicted: str
+    belief: dict[str, float]
+    probability: dict[str, float]
+    uncertainty: float
+
+
+class SliceRecord(Settings):
+    """The answer for one image or slice.
+
+    Attributes
+    ----------
+    opinion
+        About the class.
+    looked_at
+        The rectangle that the answer comes from; None: the whole image.
+    mean_uncertainty
+        Mean u of all pixels.
+    mask_sha256
+        Of the mask's uint8 numbers, row by row.
+    shares
+        Share of the image by structure, background included; they sum to 1.
+    measurements
+        As `napari_uml.evaluation.measure.measure` gives them.
+    """
+
+    opinion: OpinionRecord
+    looked_at: Box | None
+    mean_uncertainty: float
+    mask_sha256: str
+    shares: dict[str, float]
+    measurements: tuple[MeasuredValue, ...]
+
+
+class RunRecord(Settings):
+    """One run on one image or stack.
+
+    Attributes
+    ----------
+    created
+        UTC, ISO 8601.
+    versions
+        Of the program, Python, the libraries and the system.
+    device, device_description, precision
+        What computed, such as `cpu`, `CPU, 2 threads`, `bf16`.
+    mask_map
+        Which mask the pixel uncertainty belongs to, see `Prediction`.
+    opinion
+        About the image, or the volume.
+    slices
+        An image has one.
+    """
+
+    format_version: Literal[1] = RECORD_VERSION
+    created: str
+    versions: dict[str, str]
+    image: InputRecord
+    model: ModelRecord
+    settings: RunSettings
+    device: str
+    device_description: str
+    precision: str
+    seconds: float
+    mask_map: str
+    opinion: OpinionRecord
+    slices: tuple[SliceRecord, ...]
+
+
+def make_record(
+    image: LoadedImage,
+    prediction: Prediction,
+    info: WeightsInfo,
+    weights_sha256: str,
+    settings: RunSettings,
+    device_description: str = "",
+) -> RunRecord:
+    """The record of a prediction.
+
+    Parameters
+    ----------
+    image
+        What was predicted on; when a slice was chosen, the slice alone (`pick_slice`).
+    prediction
+        The answer.
+    info, weights_sha256
+        The model's, `UMLPredictor.info` and `UMLPredictor.sha256`.
+    settings
+        Of the run.
+    device_description
+        `UMLPredictor.device.description`.
+    """
+    return RunRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=_versions(),
+        image=_input_record(image),
+        model=ModelRecord(name=info.name, version=info.version, sha256=weights_sha256),
+        settings=settings,
+        device=prediction.device,
+        device_description=device_description,
+        precision=prediction.precision,
+        seconds=round(prediction.seconds, 4),
+        mask_map=prediction.mask_map,
+        opinion=_opinion_record(prediction.opinion),
+        slices=tuple(_slice_record(image, prediction, info, n) for n in range(len(prediction.opinions))),
+    )
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read a `run.json`.
+
+    Raises
+    ------
+    UMLError
+        When there is no such file, it is no run record, or a newer version wrote it.
+    """
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UMLError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UMLError(f"{path} is no run record that this version can read ({where}: {first['msg']}).") from error
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {"napari-uml": __version__, "python": platform.python_version(), **libraries, "system": platform.platform()}
+
+
+def _input_record(image: LoadedImage) -> InputRecord:
+    affine = None if image.affine is None else tuple(tuple(row) for row in image.affine.tolist())
+    return InputRecord(
+        name=image.path.name,
+        path=str(image.path.absolute()) if image.files else None,
+        sha256=image.sha256() if image.files else _sha256(image.pixels),
+        shape=image.pixels.shape,
+        is_stack=image.is_stack,
+        scaling=image.scaling,
+        spacing=image.spacing,
+        units=image.units,
+        affine=affine,
+    )
+
+
+def _opinion_record(opinion: Opinion) -> OpinionRecord:
+    return OpinionRecord(
+        predicted=opinion.predicted,
+        belief=dict(zip(opinion.class_names, map(float, opinion.belief), strict=True)),
+        probability=dict(zip(opinion.class_names, map(float, opinion.probability), strict=True)),
+        uncertainty=float(opinion.uncertainty),
+    )
+
+
+def _slice_record(image: LoadedImage, prediction: Prediction, info: WeightsInfo, number: int) -> SliceRecord:
+    at = number if prediction.mask.ndim == 3 else ...
+    mask, uncertainty = prediction.mask[at], prediction.pixel_uncertainty[at]
+    probability = prediction.pixel_belief[at] + uncertainty / len(prediction.structure_names)
+    counts = np.bincount(mask.ravel(), minlength=len(prediction.structure_names))
+    unit = image.units[-1]
+    known = image.spacing is not None and unit == image.units[-2] != "pixel"
+    spacing = (image.spacing[-2], image.spacing[-1]) if image.spacing is not None and known else None
+    return SliceRecord(
+        opinion=_opinion_record(prediction.opinions[number]),
+        looked_at=prediction.looked_at[number],
+        mean_uncertainty=float(uncertainty.mean(dtype=np.float64)),
+        mask_sha256=_sha256(mask),
+        shares=dict(zip(prediction.structure_names, (counts / mask.size).tolist(), strict=True)),
+        measurements=measure(mask, probability, uncertainty, info.task, spacing=spacing, units=unit),
+    )
+
+
+def _sha256(array: NDArray[np.generic]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

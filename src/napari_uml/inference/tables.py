@@ -1,0 +1,93 @@
+"""`results.csv`: one line per image or slice, made from run records alone."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from napari_uml.inference.files import refuse_existing, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari_uml.evaluation.measure import MeasuredValue
+    from napari_uml.inference.run_record import OpinionRecord, RunRecord
+
+Row = dict[str, str | int | float]
+
+WHOLE_STACK = "all"
+"""What the column `slice` says in the line about a whole stack."""
+
+
+def result_rows(record: RunRecord) -> list[Row]:
+    """The lines about one run, as column and value.
+
+    An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
+    slice, predicted, `p CLASS`, `belief CLASS`, u, mean pixel u, the measurements (with ` low` and ` high`, the
+    plausible range), sigma, seed, model, device, precision. A number that is undefined is an empty cell.
+    """
+    image, settings = record.image, record.settings
+    start: Row = {"file": image.path or image.name}
+    end: Row = {
+        "sigma": settings.sigma, "seed": settings.seed, "model": record.model.name,
+        "device": record.device, "precision": record.precision,
+    }  # fmt: skip
+    rows = []
+    if image.is_stack:
+        mean = sum(one.mean_uncertainty for one in record.slices) / len(record.slices)
+        rows.append(start | {"slice": WHOLE_STACK} | _opinion_cells(record.opinion) | {"mean pixel u": mean} | end)
+    for number, one in enumerate(record.slices):
+        shown = number if image.is_stack else settings.slice_number
+        cells = _opinion_cells(one.opinion) | {"mean pixel u": one.mean_uncertainty} | _measured_cells(one.measurements)
+        rows.append(start | {"slice": "" if shown is None else shown} | cells | end)
+    return rows
+
+
+def write_results(path: Path, records: Sequence[RunRecord], *, overwrite: bool = False) -> None:
+    """Write the lines about several runs, in their order, as UTF-8 that spreadsheets recognise.
+
+    Raises
+    ------
+    UMLError
+        When the file exists and `overwrite` is off, or cannot be written.
+    """
+    if not overwrite:
+        refuse_existing([path])
+    rows = [row for record in records for row in result_rows(record)]
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, _columns(rows), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Every column once; one that only some rows have stands after the column that precedes it there."""
+    columns: list[str] = []
+    for row in rows:
+        place = 0
+        for name in row:
+            if name not in columns:
+                columns.insert(place, name)
+            place = columns.index(name) + 1
+    return columns
+
+
+def _opinion_cells(opinion: OpinionRecord) -> Row:
+    cells: Row = {"predicted": opinion.predicted}
+    cells |= {f"p {name}": value for name, value in opinion.probability.items()}
+    cells |= {f"belief {name}": value for name, value in opinion.belief.items()}
+    return cells | {"u": opinion.uncertainty}
+
+
+def _measured_cells(measurements: Sequence[MeasuredValue]) -> Row:
+    return {name: "" if value is None else value for one in measurements for name, value in _measured(one)}
+
+
+def _measured(one: MeasuredValue) -> Iterator[tuple[str, float | None]]:
+    unit = f" ({one.unit})" if one.unit else ""
+    name = f"{one.structure} {one.name}{unit}".strip()
+    yield name, one.value
+    if one.name != "mean uncertainty":
+        yield f"{name} low", one.low
+        yield f"{name} high", one.high

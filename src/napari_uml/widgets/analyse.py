@@ -1,0 +1,97 @@
+"""The Analyse dock: an image in, structures, beliefs and uncertainty out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_uml.widgets.bench import Bench
+from napari_uml.widgets.input_panel import InputPanel
+from napari_uml.widgets.model_panel import ModelPanel
+from napari_uml.widgets.opinion_panel import OpinionPanel
+from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.run_panel import RunPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent
+
+    from napari_uml.widgets.session import Predictor, Session
+
+SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel)
+"""The panels that scroll, from top to bottom; one with a title gets a section that folds."""
+PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel)
+"""The panels below them that stay visible."""
+
+
+class AnalyseWidget(QWidget):
+    """The dock.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer that it works on.
+    session
+        The state to start from; a new one by default.
+    load
+        Makes a predictor of the names of model, device and precision; for tests.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        session: Session | None = None,
+        load: Callable[[str, str, str], Predictor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.bench = Bench(viewer, session, load, self)
+        self.session = self.bench.session
+        self.panels: dict[type[Panel], Panel] = {}
+        self._build()
+
+    def _build(self) -> None:
+        content = QWidget()
+        scrolled = QVBoxLayout(content)
+        scrolled.setContentsMargins(0, 0, 0, 0)
+        scrolled.setSpacing(4)
+        for kind in SCROLLED:
+            scrolled.addWidget(self._made(kind))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 6)
+        layout.addWidget(Scroll(content), 1)
+        for kind in PINNED:
+            line = QFrame()
+            line.setFrameShape(QFrame.Shape.HLine)
+            layout.addWidget(line)
+            layout.addWidget(self._made(kind))
+        layout.addWidget(_disclaimer())
+        layout.addStretch()
+
+    def _made(self, kind: type[Panel]) -> QWidget:
+        panel = self.panels[kind] = kind(self.bench)
+        if isinstance(panel, RunPanel):
+            panel.add_shortcut(self)
+        return Section(panel.title, panel, panel.expanded) if panel.title else panel
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Stop when napari takes the widget out of its dock, which it does without closing it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.bench.close()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop the worker."""
+        self.bench.close()
+        super().closeEvent(event)
+
+
+def _disclaimer() -> QLabel:
+    label = QLabel("Research use only, not a medical device.")
+    label.setStyleSheet("font-size: 8pt;")
+    label.setToolTip("Do not base a diagnosis or a treatment on what is shown here.")
+    return label

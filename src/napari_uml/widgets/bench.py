@@ -1,0 +1,263 @@
+"""What ties viewer, session, worker and result layers together, and what every panel is given."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Shapes
+from qtpy.QtCore import QObject, Signal
+
+from napari_uml.errors import UMLError, WeightsError
+from napari_uml.weights import list_models
+from napari_uml.widgets.geometry import placement, rectangle
+from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.layers import ResultLayers, is_result
+from napari_uml.widgets.session import Loaded, Message, Progress, Result, Session, Source, State, missing_input
+from napari_uml.widgets.worker import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.viewer
+    from napari.layers import Layer
+
+    from napari_uml.widgets.session import Predictor
+
+
+class Bench(QObject):
+    """The one place that writes viewer and worker events into the session, and results into the viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer that the dock belongs to.
+    session
+        Its state; a new one by default.
+    load
+        Makes a predictor of the names of model, device and precision; for tests.
+
+    Attributes
+    ----------
+    images_changed
+        Emitted when image or Shapes layers were added, removed, renamed or moved.
+    """
+
+    images_changed = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        session: Session | None = None,
+        load: Callable[[str, str, str], Predictor] | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.session = session or Session()
+        self.layers = ResultLayers(viewer)
+        self.runner = Runner(load, self)
+        self.shapes: Layer | None = None
+        self._running_on: Layer | None = None
+        self._watched: list[Layer] = []
+        self._connect()
+        self.refresh_models()
+        self._on_layers()
+
+    @property
+    def images(self) -> list[Layer]:
+        """The layers that can be analysed, the topmost first."""
+        return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Image) and not is_result(layer)]
+
+    @property
+    def shapes_layers(self) -> list[Layer]:
+        """The layers that can hold a rectangle, the topmost first."""
+        return [layer for layer in reversed(self.viewer.layers) if isinstance(layer, Shapes)]
+
+    @property
+    def image(self) -> Layer | None:
+        """The chosen layer."""
+        return self.layer(self.session.source.key) if self.session.source else None
+
+    def layer(self, key: str) -> Layer | None:
+        """The layer of that key (`str(layer.unique_id)`); None when it is gone."""
+        return next((layer for layer in self.viewer.layers if str(layer.unique_id) == key), None)
+
+    def choose_image(self, layer: Layer | None) -> None:
+        """Choose the layer to analyse."""
+        self.session.choose(None if layer is None else source_of(layer))
+        self._on_dims()
+        self.update_box()
+
+    def choose_shapes(self, layer: Layer | None) -> None:
+        """Choose the Shapes layer that holds the rectangle."""
+        self.shapes = layer
+        self.update_box()
+
+    def draw_rectangle(self) -> None:
+        """Let the user draw a rectangle, on a new Shapes layer when there is none."""
+        if self.image is None:
+            return
+        if self.shapes is None:
+            where = placement(self.image, np.zeros(self.image.ndim))
+            style = {"edge_color": "#F0E442", "face_color": "transparent", "edge_width": 2}
+            self.shapes = self.viewer.add_layer(Shapes(ndim=self.image.ndim, name="rectangle", **where, **style))
+        self.viewer.layers.selection.active = self.shapes
+        self.shapes.mode = "add_rectangle"
+
+    def update_box(self) -> None:
+        """Read the rectangle anew."""
+        session, image = self.session, self.image
+        if image is None or self.shapes is None or session.source is None or session.reading is None:
+            session.box = None
+        else:
+            session.box = rectangle(self.shapes, image, session.reading, session.source.shape)
+
+    def refresh_models(self) -> None:
+        """Look again which models there are."""
+        session = self.session
+        try:
+            session.models = list_models()
+        except WeightsError as error:
+            self.report(error)
+        names = [entry.name for entry in session.models]
+        if session.model not in names:
+            usable = [entry.name for entry in session.models if entry.path is not None and not entry.problem]
+            session.model = next(iter(usable or names), "")
+
+    def run(self) -> None:
+        """Analyse what is chosen; nothing happens while a run is in progress."""
+        session, image = self.session, self.image
+        self.update_box()
+        if image is None or session.state is not State.IDLE or missing_input(session):
+            return
+        request = session.request()
+        self._running_on = image
+        session.message = None
+        session.progress = Progress(0, 0)
+        session.state = State.RUNNING
+        self.runner.submit(analyse(request, array_of(image)), request.model, request.device, request.precision)
+
+    def cancel(self) -> None:
+        """Stop after the slice at hand; what is done is kept."""
+        if self.session.state is State.RUNNING:
+            self.session.state = State.CANCELLING
+            self.runner.cancel()
+
+    def close(self) -> None:
+        """Stop for good; nothing more is shown."""
+        self.runner.drop()
+
+    def report(self, error: Exception) -> None:
+        """Tell the user of an error in one sentence, with the details for a report."""
+        details = "".join(traceback.format_exception(error))
+        known = isinstance(error, (UMLError, ValueError))
+        text = str(error) if known else f"An error inside napari-uml, please send the report: {error!r}"
+        self.session.message = Message(text, "error", details)
+
+    def _connect(self) -> None:
+        layers = self.viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            event.connect(self._on_layers)
+        layers.selection.events.active.connect(self._on_active)
+        self.viewer.dims.events.current_step.connect(self._on_dims)
+        self.session.events.reading.connect(self._on_dims)
+        self.session.events.reading.connect(self.update_box)
+        self.runner.yielded.connect(self._on_yielded)
+        self.runner.failed.connect(self.report)
+        self.runner.finished.connect(self._on_finished)
+
+    def _on_layers(self) -> None:
+        """Follow the layer list: watch new layers, let go of those that went, choose another image when it went."""
+        present = list(self.viewer.layers)
+        for layer in [layer for layer in self._watched if layer not in present]:
+            self._unwatch(layer)
+        for layer in [layer for layer in present if layer not in self._watched]:
+            self._watch(layer)
+        if self.shapes not in present:
+            self.shapes = next(iter(self.shapes_layers), None)
+        if self.image is None:
+            self.choose_image(next(iter(self.images), None))
+        self.images_changed.emit()
+
+    def _watch(self, layer: Layer) -> None:
+        self._watched.append(layer)
+        layer.events.name.connect(self._on_renamed)
+        if isinstance(layer, Shapes):
+            layer.events.data.connect(self.update_box)
+        elif isinstance(layer, Image) and not is_result(layer):
+            layer.events.data.connect(self._on_data)
+
+    def _unwatch(self, layer: Layer) -> None:
+        self._watched.remove(layer)
+        layer.events.name.disconnect(self._on_renamed)
+        if isinstance(layer, Shapes):
+            layer.events.data.disconnect(self.update_box)
+        elif isinstance(layer, Image) and not is_result(layer):
+            layer.events.data.disconnect(self._on_data)
+            self._drop_run_on(layer, "The image was removed during the run.")
+            self.session.forget(str(layer.unique_id))
+            self.layers.forget(str(layer.unique_id))
+
+    def _on_renamed(self) -> None:
+        if self.image is not None:
+            self.session.choose(source_of(self.image))
+        self.images_changed.emit()
+
+    def _on_data(self, event: Any) -> None:
+        """The pixels were replaced: an answer about the old ones is no answer any more."""
+        layer = event.source
+        self._drop_run_on(layer, "The image changed during the run; press Run again.")
+        self.session.forget(str(layer.unique_id))
+        if self.image is layer:
+            self.choose_image(layer)
+
+    def _drop_run_on(self, layer: Layer, why: str) -> None:
+        if layer == self._running_on:
+            self.runner.drop()
+            self.session.message = Message(why)
+
+    def _on_active(self) -> None:
+        """Choose the image that the user clicked on in the layer list."""
+        active = self.viewer.layers.selection.active
+        if active is not None and active in self.images:
+            self.choose_image(active)
+
+    def _on_dims(self) -> None:
+        if self.image is not None:
+            self.session.position = position_in(self.image, self.viewer.dims.point)
+
+    def _on_yielded(self, value: object) -> None:
+        if isinstance(value, Progress):
+            self.session.progress = value
+        elif isinstance(value, Loaded):
+            self.session.loaded = value
+        elif isinstance(value, Message):
+            self.session.message = value
+        elif isinstance(value, Result) and self._running_on is not None:
+            self.session.accept(value)
+            self.layers.show(self._running_on, value)
+
+    def _on_finished(self) -> None:
+        self._running_on = None
+        self.session.state = State.IDLE
+
+
+def array_of(layer: Layer) -> Any:
+    """The array of a layer, at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def source_of(layer: Layer) -> Source:
+    """An image layer as plain values."""
+    shape = tuple(int(length) for length in array_of(layer).shape)
+    return Source(str(layer.unique_id), layer.name, shape, bool(layer.rgb))
+
+
+def position_in(layer: Layer, point: Sequence[float]) -> tuple[int, ...]:
+    """The element of a layer's array at a point of the world; the nearest one when it lies outside."""
+    shape = array_of(layer).shape
+    index = np.zeros(len(shape), dtype=int)
+    index[: layer.ndim] = np.rint(layer.world_to_data(point)).astype(int)
+    return tuple(int(i) for i in np.clip(index, 0, np.array(shape) - 1))

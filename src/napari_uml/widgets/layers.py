@@ -1,0 +1,137 @@
+"""The results in the viewer: a labels layer and an uncertainty layer for every analysed image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+from napari_uml.widgets.geometry import placement
+from napari_uml.widgets.reading_modes import put
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_uml.config import Task
+    from napari_uml.widgets.session import Result
+
+Role = Literal["structures", "uncertainty"]
+
+MARK = "napari-uml"
+"""Key of a layer's metadata that says which result it shows, so that a reopened dock finds it again."""
+
+UNCERTAINTY_COLORS = np.array(
+    [
+        [0.25, 0.00, 0.40, 0.00],
+        [0.45, 0.00, 0.55, 0.30],
+        [0.75, 0.05, 0.65, 0.60],
+        [0.95, 0.35, 0.78, 0.85],
+        [1.00, 0.88, 0.96, 1.00],
+    ]
+)
+"""RGBA at u = 0, 1/4, ... 1: clear where the network is sure, violet to white where it is not.
+
+No structure has these colours."""
+
+
+def is_result(layer: Layer) -> bool:
+    """Whether a layer shows a result, so that it is no image to analyse."""
+    return MARK in layer.metadata
+
+
+class ResultLayers:
+    """Puts results into a viewer, in place where it can.
+
+    A layer that the user deleted is made anew; one that the user painted on is left to them, and a new one is made.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[tuple[str, Role], Layer] = {}
+
+    def show(self, source: Layer, result: Result) -> None:
+        """Show a result where its source lies.
+
+        Parameters
+        ----------
+        source
+            The image layer that the result is about.
+        result
+            Of a part of the image, too.
+        """
+        prediction, task = result.prediction, result.loaded.info.task
+        uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
+        self._put(source, "uncertainty", uncertainty, where, _uncertainty_style())
+        mask, where = _placed(prediction.mask.copy(), source, result)
+        self._put(source, "structures", mask, where, _mask_style(task))
+
+    def get(self, source: Layer, role: Role) -> Layer | None:
+        """The layer in the viewer that shows a result of `source`."""
+        key = (str(source.unique_id), role)
+        layer = self._layers.get(key) or self._find(*key)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def forget(self, key: str) -> None:
+        """Leave the results of a layer that is gone to the user."""
+        self._layers = {known: layer for known, layer in self._layers.items() if known[0] != key}
+
+    def _find(self, key: str, role: Role) -> Layer | None:
+        mark = {"of": key, "role": role}
+        return next((layer for layer in self._viewer.layers if layer.metadata.get(MARK) == mark), None)
+
+    def _put(self, source: Layer, role: Role, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
+        layer = self.get(source, role)
+        if layer is not None and layer.ndim == data.ndim:
+            layer.data = data
+            for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
+                setattr(layer, name, value)
+        else:
+            layer = self._add(source, role, data, where, style)
+        self._layers[str(source.unique_id), role] = layer
+
+    def _add(
+        self, source: Layer, role: Role, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
+    ) -> Layer:
+        mark = {MARK: {"of": str(source.unique_id), "role": role}}
+        name = f"{source.name} {role}"
+        if role == "uncertainty":
+            return self._viewer.add_layer(Image(data, name=name, metadata=mark, **where, **style))
+        labels = Labels(data, name=name, metadata=mark, **where, **style)
+        labels.events.paint.connect(self._on_painted)
+        return self._viewer.add_layer(labels)
+
+    def _on_painted(self, event: Any) -> None:
+        """Give the layer to the user: a correction is never overwritten by the next run."""
+        painted = event.source
+        painted.metadata = {key: value for key, value in painted.metadata.items() if key != MARK}
+        self._layers = {key: layer for key, layer in self._layers.items() if layer is not painted}
+        painted.events.paint.disconnect(self._on_painted)
+
+
+def _placed(array: NDArray[Any], source: Layer, result: Result) -> tuple[NDArray[Any], dict[str, Any]]:
+    request = result.request
+    data, offset = put(array, request.reading, request.position, request.source.shape, request.source.rgb, request.box)
+    return data, placement(source, offset)
+
+
+def _mask_style(task: Task) -> dict[str, Any]:
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colors |= {number: color for number, color in enumerate(task.colors) if number > 0}
+    return {
+        "colormap": DirectLabelColormap(color_dict=colors),
+        "features": {"index": list(range(len(task.seg_classes))), "structure": list(task.seg_classes)},
+        "opacity": 0.4,
+    }
+
+
+def _uncertainty_style() -> dict[str, Any]:
+    return {
+        "colormap": Colormap(UNCERTAINTY_COLORS, name="uncertainty"),
+        "contrast_limits": (0.0, 1.0),
+        "blending": "translucent",
+        "opacity": 0.8,
+    }

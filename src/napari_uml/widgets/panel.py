@@ -1,0 +1,155 @@
+"""A part of the dock, and the sections that parts are put into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, QSize, Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_uml.widgets.bench import Bench
+
+
+class Panel(QWidget):
+    """A part of the dock: it shows the session (`_show_*`), writes to it (`_on_*`), and knows no other panel.
+
+    Parameters
+    ----------
+    bench
+        Gives it the session, the viewer, the result layers and the worker.
+
+    Attributes
+    ----------
+    title
+        Heading of its section; a panel without one stands without a section.
+    expanded
+        Whether its section is open at first.
+    """
+
+    title: ClassVar[str] = ""
+    expanded: ClassVar[bool] = False
+
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bench = bench
+        self.session = bench.session
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        """Make the children and their layout."""
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        """Connect to the session and to the children, and show what the session holds now."""
+        raise NotImplementedError
+
+
+class Section(QWidget):
+    """A heading that folds and unfolds a widget; it can be worked with the keyboard."""
+
+    def __init__(self, title: str, content: QWidget, expanded: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._content = content
+        self.button = QToolButton(self)
+        self.button.setText(title)
+        self.button.setToolTip(f"Show or hide: {title}")
+        self.button.setCheckable(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.button.toggled.connect(self._on_toggled)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.button)
+        layout.addWidget(content)
+        self.button.setChecked(expanded)
+        self._on_toggled(expanded)
+
+    def _on_toggled(self, expanded: bool) -> None:
+        self.button.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)
+        self._content.setVisible(expanded)
+
+
+class Scroll(QScrollArea):
+    """Scrolls up and down, asks for no more height than its content has, and is content with less."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        content.installEventFilter(self)
+
+    def sizeHint(self) -> QSize:
+        """The size of the content, with room for the scroll bar."""
+        hint = self.widget().sizeHint()
+        return QSize(hint.width() + self.verticalScrollBar().sizeHint().width(), hint.height() + 2)
+
+    def minimumSizeHint(self) -> QSize:
+        """The width of the content and a few lines of it."""
+        hint = self.widget().minimumSizeHint()
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(hint.width() + bar, min(hint.height(), 6 * self.fontMetrics().height()))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow the height of the content."""
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            width = self.viewport().width()
+            content = self.widget()
+            height = content.heightForWidth(width) if content.hasHeightForWidth() else content.sizeHint().height()
+            self.setMaximumHeight(max(height, content.sizeHint().height()) + 2)
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
+def fill(combo: QComboBox, items: Iterable[tuple[str, object]], chosen: object) -> None:
+    """Replace what a combo box offers, without a signal.
+
+    Parameters
+    ----------
+    combo
+        The combo box.
+    items
+        Text and value of every item.
+    chosen
+        The value to select; none is selected when it is not among them.
+    """
+    with QSignalBlocker(combo):
+        combo.clear()
+        for number, (text, value) in enumerate(items):
+            combo.addItem(text, value)
+            combo.setItemData(number, text, Qt.ItemDataRole.ToolTipRole)
+        values = [combo.itemData(number) for number in range(combo.count())]
+        combo.setCurrentIndex(values.index(chosen) if chosen in values else -1)
+
+
+def form(parent: QWidget) -> QFormLayout:
+    """A layout of labelled rows, whose labels are as wide in every panel."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+def add_row(layout: QFormLayout, text: str, field: QWidget, tip: str) -> QLabel:
+    """Add a row; the label names the field for screen readers, and both explain themselves."""
+    label = QLabel(text)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance("Drawn on mm"))
+    label.setBuddy(field)
+    label.setToolTip(tip)
+    field.setToolTip(tip)
+    field.setAccessibleName(text)
+    layout.addRow(label, field)
+    return label
+
+
+def narrow(combo: QComboBox) -> QComboBox:
+    """Keep a combo box from widening the dock when an item has a long text."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(12)
+    return combo

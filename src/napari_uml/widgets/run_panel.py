@@ -1,0 +1,106 @@
+"""Run, Cancel, how far it is, and what there is to tell."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication, QKeySequence
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QShortcut, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_uml import __version__
+from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.session import Message, Session, State, ready_reason
+
+RUN_KEYS = "Ctrl+Return"
+
+
+class RunPanel(Panel):
+    """The two buttons, the progress bar and the message."""
+
+    def _build(self) -> None:
+        self.run, self.cancel = QPushButton("Run"), QPushButton("Cancel")
+        self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.progress = QProgressBar()
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy = QPushButton("Copy report")
+        self.copy.setToolTip("Copy the error, its details, versions and settings, to be pasted into a bug report.")
+        self._told = QWidget()
+        buttons, told, layout = QHBoxLayout(), QHBoxLayout(self._told), QVBoxLayout(self)
+        buttons.addWidget(self.run, 2)
+        buttons.addWidget(self.cancel, 1)
+        told.setContentsMargins(0, 0, 0, 0)
+        told.addWidget(self.message, 1)
+        told.addWidget(self.copy, 0, Qt.AlignmentFlag.AlignTop)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self._told)
+
+    def _connect(self) -> None:
+        self.run.clicked.connect(self.bench.run)
+        self.cancel.clicked.connect(self.bench.cancel)
+        self.copy.clicked.connect(self._on_copy)
+        events = self.session.events
+        for signal in (events.state, events.source, events.model, events.models, events.area, events.box):
+            signal.connect(self._show_state)
+        events.progress.connect(self._show_progress)
+        events.message.connect(self._show_message)
+        self._show_state()
+        self._show_progress()
+        self._show_message()
+
+    def add_shortcut(self, dock: QWidget) -> None:
+        """Let Ctrl+Return run from anywhere in the dock."""
+        shortcut = QShortcut(QKeySequence(RUN_KEYS), dock)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self.run.click)
+
+    def _show_state(self) -> None:
+        reason, state = ready_reason(self.session), self.session.state
+        self.run.setEnabled(not reason)
+        keys = QKeySequence(RUN_KEYS).toString(QKeySequence.SequenceFormat.NativeText)
+        self.run.setToolTip(reason or f"Analyse the image ({keys}).")
+        self.cancel.setEnabled(state is State.RUNNING)
+        self.cancel.setText("Cancelling…" if state is State.CANCELLING else "Cancel")
+        self.cancel.setToolTip("Stop after the slice at hand and keep what is done.")
+        self.progress.setVisible(state is not State.IDLE)
+
+    def _show_progress(self) -> None:
+        done, total = self.session.progress.done, self.session.progress.total
+        self.progress.setRange(0, total if total > 1 else 0)  # 0 of 0: busy, until the model is loaded
+        self.progress.setValue(done)
+        self.progress.setFormat(f"{done} of {total}" if total > 1 else "")
+
+    def _show_message(self) -> None:
+        message = self.session.message
+        self._told.setVisible(message is not None)
+        self.message.setText(message.text if message else "")
+        self.copy.setVisible(message is not None and message.kind == "error")
+
+    def _on_copy(self) -> None:
+        if self.session.message is not None:
+            QGuiApplication.clipboard().setText(report(self.session, self.session.message))
+
+
+def report(session: Session, message: Message) -> str:
+    """What a developer needs to know of an error; the pixels and names of files are not in it."""
+    source = session.source
+    lines = [
+        message.text,
+        "",
+        f"napari-uml {__version__}",
+        *(f"{name} {version(name)}" for name in ("napari", "torch", "numpy")),
+        f"Python {platform.python_version()} on {platform.platform()}",
+        f"Image: shape {source.shape}, rgb {source.rgb}" if source else "Image: none",
+        f"Read as: {session.reading}",
+        f"Region: {session.area}, {session.box}, {session.slices} slices, at {session.position}",
+        f"Model: {session.model} on {session.loaded.device if session.loaded else session.device}",
+        f"Sigma {session.sigma}, seed {session.seed}",
+        "",
+        message.details,
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,298 @@
+"""What the Analyse dock knows: the choices, the state of the run and the results; no Qt, no napari, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from psygnal import SignalGroupDescriptor
+
+from napari_uml.widgets.reading_modes import Reading, guess_reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_uml.results import Box, Opinion, Prediction
+    from napari_uml.weights import ModelEntry, WeightsInfo
+
+
+class DeviceLike(Protocol):
+    """What the dock shows of `napari_uml.inference.devices.Device`."""
+
+    @property
+    def description(self) -> str:
+        """For people: "CPU, 2 threads"."""
+
+    @property
+    def reason(self) -> str:
+        """Why no GPU is used; empty when one is."""
+
+
+class Predictor(Protocol):
+    """What the dock needs of `napari_uml.inference.predictor.UMLPredictor`."""
+
+    info: WeightsInfo
+    precision: str
+    sha256: str
+
+    @property
+    def device(self) -> DeviceLike:
+        """The device in use; another one after it ran out of memory."""
+
+    def predict_slices(
+        self, image: NDArray[Any], sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False
+    ) -> Iterator[Prediction]:
+        """A prediction a slice, as soon as it is there."""
+
+
+class State(StrEnum):
+    """What the worker is doing."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image layer as plain values.
+
+    Attributes
+    ----------
+    key
+        Names the layer as long as napari runs, whatever its name becomes.
+    name
+        Its name.
+    shape
+        Of its array, the colours of an RGB layer included.
+    rgb
+        Whether the last axis is shown as colours.
+    """
+
+    key: str
+    name: str
+    shape: tuple[int, ...]
+    rgb: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that decides a result; with it the result can be repeated.
+
+    Attributes
+    ----------
+    source, reading
+        The layer, and how its axes are read.
+    position
+        Index along every axis, for those that are not read as a whole.
+    all_slices
+        Whether every slice of a stack is analysed, rather than the one at `position`.
+    box
+        The rectangle to look at; None: the whole image.
+    model, device, precision, sigma, seed
+        As `UMLPredictor.load` and `predict` take them.
+    """
+
+    source: Source
+    reading: Reading
+    position: tuple[int, ...]
+    all_slices: bool
+    box: Box | None
+    model: str
+    device: str
+    precision: str
+    sigma: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """The model in memory.
+
+    Attributes
+    ----------
+    info, sha256
+        What the weights say of themselves, and their hash.
+    device, reason
+        "CPU, 2 threads, bf16", and why that is no GPU (empty when it is one).
+    """
+
+    info: WeightsInfo
+    sha256: str
+    device: str
+    reason: str
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> Loaded:
+        """The same of a predictor, as it is now."""
+        line = f"{predictor.device.description}, {predictor.precision}"
+        return cls(predictor.info, predictor.sha256, line, predictor.device.reason)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """An answer and the question.
+
+    Attributes
+    ----------
+    request, loaded
+        What was asked, and the model that answered.
+    prediction
+        The answer; of a cancelled stack the first slices alone.
+    total
+        Slices asked for.
+    """
+
+    request: Request
+    loaded: Loaded
+    prediction: Prediction
+    total: int
+
+    @property
+    def done(self) -> int:
+        """Slices answered."""
+        return len(self.prediction.opinions)
+
+    def opinion_at(self, position: Sequence[int]) -> Opinion:
+        """The opinion about the slice at that position of the layer; the last one beyond the end."""
+        axis = self.request.reading.stack_axis
+        number = position[axis] if axis is not None and self.request.all_slices else 0
+        return self.prediction.opinions[min(number, self.done - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Slices done, of how many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One sentence for the user; an error has details for a report."""
+
+    text: str
+    kind: Literal["info", "error"] = "info"
+    details: str = ""
+
+
+@dataclass
+class Session:
+    """The state that all panels of the dock share; every field has a signal in `events`, emitted when it changes.
+
+    Only the GUI thread assigns to it.
+
+    Attributes
+    ----------
+    source, reading, position
+        The chosen layer, how it is read, and where its sliders are (an index for every axis).
+    area, box
+        Whether the whole image is analysed or a rectangle, and that rectangle if one is drawn.
+    slices
+        Whether the current slice of a stack is analysed, or all of them.
+    models, model
+        The models there are, and the name of the chosen one.
+    device, precision
+        As `UMLPredictor.load` takes them.
+    sigma, seed
+        Of the noise on the network's input.
+    state, progress
+        What the worker does, and how far it is.
+    loaded
+        The model in memory; None before the first run.
+    result
+        The last result of the chosen layer; None when it has none.
+    message
+        The last thing to tell the user; None when all is well.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    source: Source | None = None
+    reading: Reading | None = None
+    position: tuple[int, ...] = ()
+    area: Literal["whole", "rectangle"] = "whole"
+    box: Box | None = None
+    slices: Literal["current", "all"] = "current"
+    models: tuple[ModelEntry, ...] = ()
+    model: str = ""
+    device: str = "auto"
+    precision: str = "auto"
+    sigma: float = 0.0
+    seed: int = 0
+    state: State = State.IDLE
+    progress: Progress = Progress(0, 0)
+    loaded: Loaded | None = None
+    result: Result | None = None
+    message: Message | None = None
+    kept: dict[str, Result] = field(default_factory=dict, repr=False)
+
+    def choose(self, source: Source | None) -> None:
+        """Take another layer, or the same one with another shape or name; its last result comes back with it."""
+        before, self.source = self.source, source
+        if source is None:
+            self.reading = self.result = None
+            return
+        if before is None or (before.key, before.shape, before.rgb) != (source.key, source.shape, source.rgb):
+            self.box = None
+            self.reading = guess_reading(source.shape, source.rgb)
+        self.result = self.kept.get(source.key)
+
+    def accept(self, result: Result) -> None:
+        """Keep a result; it is shown if it is about the chosen layer."""
+        key = result.request.source.key
+        self.kept[key] = result
+        self.loaded = result.loaded
+        if self.source is not None and self.source.key == key:
+            self.result = result
+
+    def forget(self, key: str) -> None:
+        """Drop what is known of a layer that is gone."""
+        self.kept.pop(key, None)
+        if self.result is not None and self.result.request.source.key == key:
+            self.result = None
+
+    def request(self) -> Request:
+        """What Run would ask now.
+
+        Raises
+        ------
+        ValueError
+            When something is missing (`missing_input` says what).
+        """
+        problem = missing_input(self)
+        if problem or self.source is None or self.reading is None:
+            raise ValueError(problem)
+        return Request(
+            source=self.source, reading=self.reading, position=self.position,
+            all_slices=self.reading.stack_axis is not None and self.slices == "all",
+            box=self.box if self.area == "rectangle" else None,
+            model=self.model, device=self.device, precision=self.precision, sigma=self.sigma, seed=self.seed,
+        )  # fmt: skip
+
+
+def missing_input(session: Session) -> str:
+    """What keeps a run from being asked for, in one sentence; empty when nothing does."""
+    if session.source is None:
+        return "Open an image first: drop a file on the window, or try File > Open Sample."
+    if not session.model:
+        return "Choose a model first." if session.models else "There is no model on this computer."
+    entry = next((entry for entry in session.models if entry.name == session.model), None)
+    if entry is not None and entry.problem:
+        return entry.problem
+    if entry is not None and entry.path is None:
+        return f"The weights are not on this computer: run `napari-uml models fetch {entry.name}` in a terminal."
+    if session.area == "rectangle" and session.box is None:
+        return "Draw a rectangle on the image first."
+    return ""
+
+
+def ready_reason(session: Session) -> str:
+    """Why Run is disabled, in one sentence; empty when it is enabled."""
+    if session.state is not State.IDLE:
+        return "A run is in progress."
+    return missing_input(session)

@@ -1,0 +1,164 @@
+"""One worker thread at a time: it loads models, keeps the last one, and runs jobs on it."""
+
+from __future__ import annotations
+
+import logging
+from threading import Event
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import GeneratorWorker
+
+from napari_uml.errors import MemoryLimitError, UMLError
+from napari_uml.widgets.session import Loaded, Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_uml.widgets.jobs import Job
+
+log = logging.getLogger(__name__)
+
+
+class ComputationError(UMLError):
+    """The network's library failed in a way that has no better name."""
+
+
+def load_predictor(model: str, device: str, precision: str) -> Predictor:
+    """Load a model; imports torch, so it belongs into the worker thread."""
+    from napari_uml.inference.predictor import UMLPredictor
+
+    return UMLPredictor.load(model, device, precision)
+
+
+class Runner(QObject):
+    """Runs jobs in a worker thread; its signals arrive in the GUI thread and only ever speak of the newest job.
+
+    Parameters
+    ----------
+    load
+        Makes a predictor of the names of model, device and precision; called in the worker thread.
+    """
+
+    yielded = Signal(object)
+    failed = Signal(object)
+    finished = Signal()
+
+    def __init__(self, load: Callable[[str, str, str], Predictor] | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._shelf = _Shelf(load or load_predictor)
+        self._task: _Task | None = None
+        self._next: _Task | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a job of which no `finished` was emitted yet."""
+        return self._task is not None
+
+    def submit(self, job: Job, model: str, device: str, precision: str) -> None:
+        """Run a job; one that is running is stopped first and nothing more is heard of it (newest wins)."""
+        task = _Task(self._shelf, job, (model, device, precision), self)
+        task.ended.connect(self._on_ended)
+        if self._task is None:
+            self._start(task)
+        else:
+            self._next = task
+            self._task.drop()
+
+    def cancel(self) -> None:
+        """Stop the job after the slice it is at; it still yields what is done."""
+        self._next = None
+        if self._task is not None:
+            self._task.stop.set()
+
+    def drop(self) -> None:
+        """Stop the job, and hear nothing more of it but `finished`."""
+        self._next = None
+        if self._task is not None:
+            self._task.drop()
+
+    def _start(self, task: _Task) -> None:
+        self._task = task
+        task.yielded.connect(self.yielded)
+        task.failed.connect(self.failed)
+        task.worker.start()
+
+    def _on_ended(self) -> None:
+        if self._task is not None:
+            self._task.deleteLater()
+        self._task = None
+        if self._next is not None:
+            following, self._next = self._next, None
+            self._start(following)
+        else:
+            self.finished.emit()
+
+
+class _Shelf:
+    """The predictor in use; another one replaces it."""
+
+    def __init__(self, load: Callable[[str, str, str], Predictor]) -> None:
+        self._load = load
+        self._names: tuple[str, str, str] | None = None
+        self._predictor: Predictor | None = None
+
+    def get(self, names: tuple[str, str, str]) -> Predictor:
+        """The predictor of a model, device and precision, loaded once."""
+        if self._predictor is None or names != self._names:
+            self._predictor = None  # frees its memory before the next one takes some
+            self._predictor, self._names = self._load(*names), names
+        return self._predictor
+
+
+class _Task(QObject):
+    """One job and its worker; after `drop` it is silent but for `ended`."""
+
+    yielded = Signal(object)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(self, shelf: _Shelf, job: Job, names: tuple[str, str, str], parent: QObject) -> None:
+        super().__init__(parent)
+        self.stop = Event()
+        self._dropped = False
+        self.worker = GeneratorWorker(_work, shelf, job, names, self.stop.is_set)
+        self.worker.yielded.connect(self._on_yielded)
+        self.worker.errored.connect(self._on_errored)
+        self.worker.warned.connect(self._on_warned)
+        self.worker.finished.connect(self.ended)
+
+    def drop(self) -> None:
+        self.stop.set()
+        self._dropped = True
+
+    def _on_yielded(self, value: object) -> None:
+        if not self._dropped:
+            self.yielded.emit(value)
+
+    def _on_errored(self, error: Exception) -> None:
+        if not self._dropped:
+            self.failed.emit(error)
+
+    def _on_warned(self, warning: tuple[object, ...]) -> None:
+        log.warning("%s", warning[0])
+
+
+def _work(
+    shelf: _Shelf, job: Job, names: tuple[str, str, str], stopped: Callable[[], bool]
+) -> Generator[object, None, None]:
+    """Load, say so, and run; a RuntimeError must not get out, because `GeneratorWorker` swallows it."""
+    try:
+        predictor = shelf.get(names)
+        yield Loaded.of(predictor)
+        if not stopped():
+            yield from job(predictor, stopped)
+    except (RuntimeError, MemoryError) as error:
+        raise _translated(error) from error
+
+
+def _translated(error: RuntimeError | MemoryError) -> UMLError:
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or "allocate memory" in str(error) or "out of memory" in str(error):
+        return MemoryLimitError("There is not enough memory: close other programs, or analyse a smaller part.")
+    reason = next(iter(str(error).splitlines()), "no reason given")
+    return ComputationError(f"The computation failed: {reason}")
