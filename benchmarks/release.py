@@ -1,8 +1,9 @@
 """Turn a training run into a shipped model: weights, model card and registry entry under `weights/`.
 
-    python benchmarks/release.py RUN --name breast-ultrasound --title "Breast ultrasound" DATASET...
+    python benchmarks/release.py RUN [--version 1]
 
-The figures in the card are printed here, from the validation split of every data set given.
+Name, title, data sets and command are those of the run's `train.json`. The figures are measured here, on the validation
+split of every data set, printed, and put into the card.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_uml.config import Focus
 from napari_uml.data.dataset import read_dataset, write_atomic
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.evaluate import evaluate
 from napari_uml.evaluation.record import format_table
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
+from napari_uml.training.plan import read_plan
 from napari_uml.weights import sha256
+
+if TYPE_CHECKING:
+    from napari_uml.evaluation.record import MetricsRecord
+    from napari_uml.training.plan import RunPlan
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SIGMAS = (0.0, 0.05, 0.1)
@@ -27,36 +33,34 @@ SIGMAS = (0.0, 0.05, 0.1)
 def main() -> None:
     """Export, evaluate, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("datasets", type=Path, nargs="+")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--title", required=True)
-    parser.add_argument("--command", required=True, help="what was typed to train it")
-    parser.add_argument("--history", default="", help="what the weights started from, in words")
-    parser.add_argument("--focus", nargs="*", help="structures to look at twice")
-    parser.add_argument("--version", default="1")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--version", default="1", help="version of the weights")
     args = parser.parse_args()
 
-    datasets = [read_dataset(folder) for folder in args.datasets]
-    path = WEIGHTS / f"{args.name}.safetensors"
-    info = export_run(
-        args.run, datasets, path, name=args.name, title=args.title, command=args.command, version=args.version,
-        focus=Focus(structures=tuple(args.focus)) if args.focus else None, history=args.history,
-    )  # fmt: skip
-    predictor = UMLPredictor.load(path)
+    plan = read_plan(args.run)
+    path = WEIGHTS / f"{plan.name}.safetensors"
+    info = export_run(args.run, path, version=args.version)
+    records = measure(plan, UMLPredictor.load(path))
+    write_atomic(path.with_suffix(".md"), model_card(info, records, sha256(path), path.stat().st_size))
+    register(plan.name, plan.title, path)
+    print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def measure(plan: RunPlan, predictor: UMLPredictor) -> list[tuple[float, MetricsRecord]]:
+    """Sigma and record of every evaluation, data set by data set."""
     records = []
-    for dataset in datasets:
+    for dataset in map(read_dataset, plan.datasets):
         for sigma in SIGMAS if dataset.of_split("val") else ():
-            record = evaluate(predictor, dataset, "val", sigma)
-            print(f"\nsigma {sigma}\n{format_table(record)}", flush=True)
-            records.append((sigma, record))
-    digest, size = sha256(path), path.stat().st_size
-    write_atomic(path.with_suffix(".md"), model_card(info, records, digest, size))
+            records.append((sigma, evaluate(predictor, dataset, "val", sigma)))
+            print(f"sigma {sigma:g}: {format_table(records[-1][1])}\n", flush=True)
+    return records
+
+
+def register(name: str, title: str, path: Path) -> None:
+    """Enter a file into the registry; the addresses of a former version, which has another hash, go."""
     registry = json.loads((WEIGHTS / "registry.json").read_text(encoding="utf-8"))
-    models = registry.setdefault("models", {})
-    models[args.name] = {
-        "file": path.name, "sha256": digest, "size": size, "urls": models.get(args.name, {}).get("urls", []),
-        "title": args.title,
+    registry["models"][name] = {
+        "file": path.name, "sha256": sha256(path), "size": path.stat().st_size, "urls": [], "title": title,
     }  # fmt: skip
     write_atomic(WEIGHTS / "registry.json", json.dumps(registry, indent=2) + "\n")
 

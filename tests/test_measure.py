@@ -76,8 +76,10 @@ def test_ratio_without_a_denominator_is_undefined_and_without_a_numerator_zero()
 def test_plausible_range_comes_from_the_contours_at_one_and_three_quarters() -> None:
     mask = fundus()
     p = certain(mask)
-    p[:, 6, 8:12] = np.array([[0.0], [0.7], [0.3]])  # a row that may be cup: p >= 0.25
-    p[:, 12, 8:12] = np.array([[0.0], [0.4], [0.6]])  # a row that may not be: p < 0.75
+    p[:, 6, 8:12] = np.array([[0.0], [0.74], [0.26]])  # a row that may be cup: p >= 0.25
+    p[:, 12, 8:12] = np.array([[0.0], [0.26], [0.74]])  # a row that may not be: p < 0.75
+    p[:, 11, 8:12] = np.array([[0.0], [0.24], [0.76]])  # a row that is
+    p[:, 5, 8:12] = np.array([[0.0], [0.76], [0.24]])  # a row that is not
     p[:, 16, 5:15] = np.array([[0.6], [0.4], [0.0]])  # a row that may be disc
     values = measure(mask, p, np.full(mask.shape, 0.1), FUNDUS)
     area = row(values, "cup", "area", "px")
@@ -89,9 +91,12 @@ def test_plausible_range_comes_from_the_contours_at_one_and_three_quarters() -> 
 
 def test_plausible_ratio_of_a_part_never_exceeds_one() -> None:
     mask = fundus()
-    p = np.full((3, 20, 20), 1 / 3, dtype=np.float32)  # nothing is known anywhere
-    ratio = row(measure(mask, p, np.ones(mask.shape), FUNDUS), "", RATIO.name)
+    unknown = np.full((3, 20, 20), 1 / 3, dtype=np.float32)
+    ratio = row(measure(mask, unknown, np.ones(mask.shape), FUNDUS), "", RATIO.name)
     assert (ratio.low, ratio.value, ratio.high) == (0.0, 0.5, 1.0)
+    doubtful = np.where(mask > 0, np.array([0.3, 0.4, 0.3])[:, None, None], certain(mask))
+    doubtful[:, 7:13] = certain(mask)[:, 7:13]  # cup up to 12 rows, disc at least 6
+    assert row(measure(mask, doubtful, np.ones(mask.shape), FUNDUS), "", RATIO.name).high == 1.0
 
 
 def test_plausible_ratio_has_no_upper_end_when_another_structure_may_be_absent() -> None:
@@ -107,14 +112,16 @@ def test_plausible_ratio_has_no_upper_end_when_another_structure_may_be_absent()
     assert (ratio.low, ratio.value, ratio.high) == (2.0, 2.0, None)
 
 
-def test_range_includes_a_value_from_another_head() -> None:
-    mask = fundus()
-    nothing = certain(np.zeros_like(mask))  # the probabilities know of no disc, the mask has one
-    values = measure(mask, nothing, np.full(mask.shape, 0.1), FUNDUS)
-    for value in values:
-        if value.low is not None:
-            assert value.low <= value.value <= (np.inf if value.high is None else value.high)
-    assert row(values, "disc", "area", "px").low == 0
+def test_range_includes_the_value_of_a_mask_from_another_head() -> None:
+    small, large = fundus(), np.zeros((20, 20), np.uint8)
+    large[2:18, 5:15] = 1
+    large[3:17, 8:12] = 2  # ratio 14/16 instead of 6/12
+    for mask, other in ((small, large), (large, small)):
+        values = measure(mask, certain(other), np.full(mask.shape, 0.1), FUNDUS)
+        found = {"cup": row(values, "cup", "area", "px"), "ratio": row(values, "", RATIO.name)}
+        assert (found["cup"].low, found["cup"].high) == (24, 56)
+        assert (found["ratio"].low, found["ratio"].high) == (6 / 12, 14 / 16)
+        assert found["ratio"].value == (6 / 12 if mask is small else 14 / 16)
 
 
 def test_class_numbers_of_unions_and_structures_are_joined() -> None:

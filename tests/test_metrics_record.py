@@ -142,9 +142,9 @@ def test_a_structure_that_no_truth_has_is_absent_where_undefined() -> None:
 def test_ratio_error_is_the_mean_and_a_missed_disc_counts_as_ratio_zero() -> None:
     scores = [
         image("a", eye_mask(12, 6), eye_mask(12, 9)),  # 0.5 for 0.75
-        image("b", np.zeros((32, 32), np.uint8), eye_mask(12, 6)),  # nothing for 0.5
+        image("b", np.zeros((32, 32), np.uint8), eye_mask(12, 9)),  # nothing for 0.75
     ]
-    assert metrics_record(scores, TASK, resamples=0)["vcdr_mae"] == Metric(value=(0.25 + 0.5) / 2, n=2)
+    assert metrics_record(scores, TASK, resamples=0)["vcdr_mae"] == Metric(value=(0.25 + 0.75) / 2, n=2)
 
 
 def test_a_task_without_the_ratio_has_no_ratio_error() -> None:

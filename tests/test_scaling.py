@@ -79,6 +79,13 @@ def test_values_beyond_the_percentiles_are_clipped() -> None:
     assert np.median(scaled) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("high", [255, 4000, 60_000, -3.5])
+def test_scaling_twice_is_scaling_once(high: float) -> None:
+    once, _ = scale_to_unit(ramp(high, "float64") if high < 0 else ramp(high, "uint16"))
+    twice, _ = scale_to_unit(once)
+    np.testing.assert_array_equal(twice, once)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1000.0, 1e30])
 def test_a_stray_huge_number_raises_no_warning(scale: float) -> None:
     pixels = np.random.default_rng(0).random((100, 100)) * scale

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -33,6 +35,11 @@ def sweep() -> SimulatedImage:
     return simulate_ultrasound_sweep(slices=9)
 
 
+@cache
+def picture(simulate, seed: int, kind: str) -> SimulatedImage:
+    return simulate(seed, kind)
+
+
 def brightness(image: SimulatedImage) -> np.ndarray:
     return image.pixels.mean(axis=2) if image.pixels.ndim > image.mask.ndim else image.pixels.astype(float)
 
@@ -49,7 +56,7 @@ def ring(mask: np.ndarray, inner: int, outer: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("simulate", "kind"), KINDS)
 def test_picture_and_truth_have_the_stated_size_type_structures_and_label(simulate, kind):
-    image = simulate(seed=3, kind=kind)
+    image = picture(simulate, 1, kind)
     structures = 1 if image.label == "normal" and simulate is simulate_ultrasound else len(image.task.seg_classes)
     assert image.pixels.shape == SIZES[simulate]
     assert image.mask.shape == SIZES[simulate][:2]
@@ -63,7 +70,7 @@ def test_picture_and_truth_have_the_stated_size_type_structures_and_label(simula
 
 @pytest.mark.parametrize(("simulate", "kind"), KINDS)
 def test_same_seed_gives_the_same_picture_and_another_seed_another(simulate, kind):
-    first, again, other = simulate(5, kind), simulate(5, kind), simulate(6, kind)
+    first, again, other = picture(simulate, 1, kind), simulate(1, kind), picture(simulate, 0, kind)
     np.testing.assert_array_equal(first.pixels, again.pixels)
     np.testing.assert_array_equal(first.mask, again.mask)
     assert (first.pixels != other.pixels).mean() > 0.5
@@ -83,15 +90,15 @@ def test_unknown_kind_is_refused_with_the_known_ones(simulate):
     [case for case in KINDS if case[0] is not simulate_fundus and case[1] != "normal"],
 )
 def test_lesion_is_darker_than_what_surrounds_it(simulate, kind, seed):
-    image = simulate(seed, kind)
+    image = picture(simulate, seed, kind)
     lesion, values = image.mask == 1, brightness(image)
     assert 0.02 < lesion.mean() < 0.4
     assert values[lesion].mean() < values[ring(lesion, 4, 20)].mean() - 25
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_truth_of_the_lesion_lies_where_its_edge_is(seed):
-    image = simulate_ultrasound(seed, "benign")
+    image = picture(simulate_ultrasound, seed, "benign")
     lesion, values = image.mask == 1, brightness(image)
     just_inside = lesion & (ndimage.distance_transform_edt(lesion) < 6)
     just_outside = ring(lesion, 1, 6)
@@ -101,7 +108,7 @@ def test_truth_of_the_lesion_lies_where_its_edge_is(seed):
 def test_benign_lesion_is_wider_than_tall_and_brightens_what_lies_behind_while_malignant_darkens_it():
     behind = {}
     for kind in ("benign", "malignant"):
-        image, tissue = simulate_ultrasound(2, kind), simulate_ultrasound(2, "normal")
+        image, tissue = picture(simulate_ultrasound, 1, kind), picture(simulate_ultrasound, 1, "normal")
         rows, columns = np.nonzero(image.mask)
         middle = slice(int(np.percentile(columns, 30)), int(np.percentile(columns, 70)))
         below = slice(rows.max() + 4, rows.max() + 40)
@@ -113,7 +120,7 @@ def test_benign_lesion_is_wider_than_tall_and_brightens_what_lies_behind_while_m
 
 def test_malignant_margin_is_more_ragged_than_a_benign_one():
     def hollows(kind):
-        lesion = simulate_ultrasound(1, kind).mask == 1
+        lesion = picture(simulate_ultrasound, 1, kind).mask == 1
         return 1 - lesion.sum() / convex_hull_image(lesion).sum()
 
     assert hollows("benign") < 0.03 < 0.05 < hollows("malignant")
@@ -121,13 +128,13 @@ def test_malignant_margin_is_more_ragged_than_a_benign_one():
 
 @pytest.mark.parametrize("seed", range(2))
 def test_cup_is_brighter_than_the_rim_and_the_rim_than_the_retina(seed):
-    image = simulate_fundus(seed)
+    image = picture(simulate_fundus, seed, "glaucoma")
     values = brightness(image)
     cup, rim, retina = (np.median(values[image.mask == number]) for number in (2, 1, 0))
     assert cup > rim + 30 > retina + 50
 
 
-@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.7, 0.85])
+@pytest.mark.parametrize("ratio", [0.3, 0.55, 0.85])
 def test_cup_has_the_vertical_size_that_was_asked_for_and_it_decides_the_label(ratio):
     image = simulate_fundus(7, cup_to_disc=ratio)
     assert height(image.mask == 2) / height(image.mask > 0) == pytest.approx(ratio, rel=0.08)
@@ -141,7 +148,7 @@ def test_impossible_cup_is_refused(ratio):
 
 
 def test_disc_is_as_high_in_millimetres_as_a_real_one(photograph):
-    for image in (simulate_fundus(2), photograph):
+    for image in (picture(simulate_fundus, 1, "normal"), photograph):
         assert height(image.mask > 0) * image.spacing[0] == pytest.approx(1.85, rel=0.05)
 
 

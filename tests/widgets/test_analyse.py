@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox
@@ -30,12 +32,13 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
-def viewer(make_napari_viewer_proxy: Callable[[], Any]) -> Any:
-    return make_napari_viewer_proxy()
+def viewer() -> ViewerModel:
+    """All that the dock needs of a viewer; a window would only make the tests slow."""
+    return ViewerModel()
 
 
 @pytest.fixture
-def dock(qtbot: QtBot, viewer: Any, load: Any) -> AnalyseWidget:
+def dock(qtbot: QtBot, viewer: ViewerModel, load: Any) -> AnalyseWidget:
     dock = AnalyseWidget(viewer, load=load)
     qtbot.addWidget(dock)
     return dock
@@ -46,7 +49,7 @@ def run(qtbot: QtBot, dock: AnalyseWidget) -> None:
         dock.panels[RunPanel].run.click()
 
 
-def test_run_shows_layers_bars_and_device(qtbot: QtBot, viewer: Any, dock: AnalyseWidget) -> None:
+def test_run_shows_layers_bars_and_device(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
     viewer.add_image(RNG.random((32, 40)), name="scan")
     run(qtbot, dock)
     assert [layer.name for layer in viewer.layers] == ["scan", "scan uncertainty", "scan structures"]
@@ -56,7 +59,27 @@ def test_run_shows_layers_bars_and_device(qtbot: QtBot, viewer: Any, dock: Analy
     assert dock.session.state is State.IDLE
 
 
-def test_run_says_why_it_cannot(viewer: Any, dock: AnalyseWidget) -> None:
+@pytest.mark.skipif(os.environ.get("QT_QPA_PLATFORM") == "offscreen", reason="the canvas needs a (virtual) display")
+def test_the_dock_works_in_a_window_and_stops_when_it_is_taken_out(
+    qtbot: QtBot, make_napari_viewer_proxy: Callable[[], Any], load: Any, predictor: FakePredictor
+) -> None:
+    reached, go_on = Event(), Event()
+    viewer = make_napari_viewer_proxy()
+    dock = AnalyseWidget(viewer, load=load)
+    viewer.window.add_dock_widget(dock)
+    viewer.add_image(RNG.random((32, 40)), name="scan")
+    run(qtbot, dock)
+    shown = viewer.layers["scan structures"].data
+    predictor.before_slice = lambda number: (reached.set(), go_on.wait(5))
+    dock.panels[RunPanel].run.click()
+    qtbot.waitUntil(reached.is_set)
+    with qtbot.waitSignal(dock.bench.runner.finished):
+        viewer.window.remove_dock_widget(dock)
+        go_on.set()
+    assert viewer.layers["scan structures"].data is shown
+
+
+def test_run_says_why_it_cannot(viewer: ViewerModel, dock: AnalyseWidget) -> None:
     button = dock.panels[RunPanel].run
     assert not button.isEnabled()
     assert "Open an image" in button.toolTip()
@@ -73,7 +96,7 @@ def test_every_input_has_a_tooltip(dock: AnalyseWidget) -> None:
     assert without == []
 
 
-def test_the_list_of_images_follows_the_viewer(qtbot: QtBot, viewer: Any, dock: AnalyseWidget) -> None:
+def test_the_list_of_images_follows_the_viewer(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
     combo = dock.panels[InputPanel].image
     first = viewer.add_image(RNG.random((32, 40)), name="first")
     viewer.add_labels(np.zeros((32, 40), dtype=int))
@@ -90,7 +113,7 @@ def test_the_list_of_images_follows_the_viewer(qtbot: QtBot, viewer: Any, dock: 
 
 
 def test_only_the_rectangle_is_analysed_and_shown(
-    qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
 ) -> None:
     image = viewer.add_image(RNG.random((32, 40)), name="scan", scale=(2, 2))
     inputs = dock.panels[InputPanel]
@@ -107,7 +130,7 @@ def test_only_the_rectangle_is_analysed_and_shown(
 
 
 def test_all_slices_or_the_one_in_view(
-    qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
 ) -> None:
     stack = RNG.random((5, 32, 40))
     viewer.add_image(stack, name="stack")
@@ -119,7 +142,9 @@ def test_all_slices_or_the_one_in_view(
     assert viewer.layers["stack structures"].data.shape == (5, 32, 40)
 
 
-def test_cancel_keeps_what_is_done(qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor) -> None:
+def test_cancel_keeps_what_is_done(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
     reached, go_on = Event(), Event()
 
     def wait_at_the_third(number: int) -> None:
@@ -144,7 +169,7 @@ def test_cancel_keeps_what_is_done(qtbot: QtBot, viewer: Any, dock: AnalyseWidge
 
 @pytest.mark.parametrize("what", ["removed", "replaced"])
 def test_an_image_that_goes_during_the_run_gets_no_result(
-    qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor, what: str
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor, what: str
 ) -> None:
     reached, go_on = Event(), Event()
     predictor.before_slice = lambda number: (reached.set(), go_on.wait(5))
@@ -163,7 +188,7 @@ def test_an_image_that_goes_during_the_run_gets_no_result(
 
 
 def test_run_stays_usable_after_out_of_memory(
-    qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
 ) -> None:
     def fail(number: int) -> None:
         raise MemoryLimitError("There is not enough memory.")
@@ -183,7 +208,9 @@ def test_run_stays_usable_after_out_of_memory(
     assert "scan structures" in viewer.layers
 
 
-def test_a_reopened_dock_uses_the_same_layers(qtbot: QtBot, viewer: Any, dock: AnalyseWidget, load: Any) -> None:
+def test_a_reopened_dock_uses_the_same_layers(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, load: Any
+) -> None:
     viewer.add_image(RNG.random((32, 40)), name="scan")
     run(qtbot, dock)
     dock.close()
@@ -193,7 +220,9 @@ def test_a_reopened_dock_uses_the_same_layers(qtbot: QtBot, viewer: Any, dock: A
     assert len(viewer.layers) == 3
 
 
-def test_closing_stops_the_worker(qtbot: QtBot, viewer: Any, dock: AnalyseWidget, predictor: FakePredictor) -> None:
+def test_closing_stops_the_worker(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
     reached, go_on = Event(), Event()
     predictor.before_slice = lambda number: (reached.set(), go_on.wait(5))
     viewer.add_image(RNG.random((50, 32, 40)), name="stack")
@@ -206,7 +235,7 @@ def test_closing_stops_the_worker(qtbot: QtBot, viewer: Any, dock: AnalyseWidget
     assert len(viewer.layers) == 1
 
 
-def test_everything_fits_a_small_screen(viewer: Any, dock: AnalyseWidget) -> None:
+def test_everything_fits_a_small_screen(viewer: ViewerModel, dock: AnalyseWidget) -> None:
     viewer.add_image(RNG.random((5, 32, 40)))
     dock.session.area = "rectangle"
     assert dock.minimumSizeHint().height() <= 560

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 from pydantic import ValidationError
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from napari_uml.errors import DatasetError, UMLError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
 DEBUG: Final = "--debug"
@@ -18,8 +20,9 @@ NOT_AGREED: Final = 1
 WRONG_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
-_USAGE_ERROR: Final = typer.BadParameter.__mro__[1]  # typer exports this class of unknown options under no name
-EXPECTED_ERRORS: Final = (UMLError, ValueError, FileNotFoundError, PermissionError, _USAGE_ERROR)
+USAGE_ERROR: Final = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""What typer raises for unknown commands and options; it has no public name of its own."""
+EXPECTED_ERRORS: Final = (UMLError, ValueError, FileNotFoundError, PermissionError, USAGE_ERROR)
 """What a user can mend (pydantic's ValidationError is a ValueError); anything else is a fault of the program."""
 
 ModelOption = Annotated[
@@ -40,8 +43,8 @@ def sentences(error: BaseException) -> list[str]:
         return [_one_line(problem) for problem in error.problems]
     if isinstance(error, OSError):
         return [f"{error.filename}: {error.strerror}."]
-    if isinstance(error, _USAGE_ERROR):
-        return [_one_line(error.format_message())]  # type: ignore[attr-defined]
+    if isinstance(error, USAGE_ERROR):
+        return [_one_line(error.format_message())]
     return [_one_line(str(error))]
 
 
@@ -52,6 +55,16 @@ def progress_bar() -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def follow(bar: Progress, name: str) -> Callable[[int, int], None]:
+    """A new line of the bar, as a function of the steps done and the steps there are; it goes when all are done."""
+    task = bar.add_task(name, total=None)
+
+    def update(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total, visible=done < total)
+
+    return update
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

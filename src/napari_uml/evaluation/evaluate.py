@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_uml.data.dataset import IGNORE
+import numpy as np
+
+from napari_uml.data.dataset import check_images
 from napari_uml.data.reading import read_image
-from napari_uml.errors import DatasetError
+from napari_uml.errors import DatasetError, ImageError
 from napari_uml.evaluation.metrics import metrics_record
 from napari_uml.evaluation.record import MetricsRecord
 from napari_uml.evaluation.scores import ImageScores, image_scores
@@ -14,12 +17,12 @@ from napari_uml.evaluation.scores import ImageScores, image_scores
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
     from napari_uml.data.dataset import Dataset, Record, Split
     from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.results import Prediction
 
 
 def evaluate(
@@ -39,7 +42,10 @@ def evaluate(
     Raises
     ------
     DatasetError
-        When the split is empty, or has structures or classes that the model does not know.
+        With every problem of the split: empty, files that cannot be read, masks that do not fit, structures or classes
+        that the model does not know.
+    UMLError
+        When an image cannot be predicted on; the message names it.
     """
     scores = list(score_images(predictor, dataset, split, sigma, seed))
     return record_of(scores, predictor, dataset, split)
@@ -49,22 +55,15 @@ def score_images(
     predictor: UMLPredictor, dataset: Dataset, split: Split, sigma: float = 0.0, seed: int = 0
 ) -> Iterator[ImageScores]:
     """The scores image by image, for progress; arguments and errors as `evaluate`."""
-    task, records = predictor.info.task, dataset.of_split(split)
-    check_names(task, dataset, records)
+    records = dataset.of_split(split)
+    check_split(predictor.info.task, dataset, split)
     for number, record in enumerate(records):
         pixels = read_image(dataset.folder / record.image).pixels
-        prediction = predictor.predict(pixels, sigma, seed + number)
-        opinion = prediction.opinion
-        yield image_scores(
-            task,
-            group=record.group or record.image,
-            mask=prediction.mask,
-            pixel_uncertainty=prediction.pixel_uncertainty,
-            class_probability=opinion.probability,
-            class_uncertainty=opinion.uncertainty,
-            true_mask=_renumbered(dataset.read_mask(record), dataset.info, task),
-            label=task.cls_classes.index(record.label) if record.label else None,
-        )
+        try:
+            prediction = predictor.predict(pixels, sigma, seed + number)
+            yield _compared(prediction, predictor.info.task, dataset, record)
+        except ValueError as error:
+            raise ImageError(f"{record.image}: {error}") from error
 
 
 def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
@@ -75,35 +74,48 @@ def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: D
     )
 
 
-def check_names(task: Task, dataset: Dataset, records: Sequence[Record]) -> None:
-    """Refuse an empty split, and structures or classes that the model does not know.
+def check_split(task: Task, dataset: Dataset, split: Split) -> None:
+    """Refuse a split that cannot be evaluated with a model of that task.
 
     Raises
     ------
     DatasetError
-        With every problem.
+        With every problem; see `evaluate`.
     """
-    problems = [] if records else [f"Expected images in the split, {dataset.info.name} has none."]
-    wanted = {
-        "structures": (dataset.info.seg_classes, task.seg_classes),
-        "classes": (dataset.info.cls_classes, task.cls_classes),
-    }
-    for kind, (names, known) in wanted.items():
+    records, info = dataset.of_split(split), dataset.info
+    problems = [] if records else [f"Expected images in the split {split}, {info.name} has none."]
+    for kind, names, known in (
+        ("structures", info.seg_classes, task.seg_classes),
+        ("classes", info.cls_classes, task.cls_classes),
+    ):
         unknown = [name for name in names if name not in known]
         if unknown:
             problems.append(
-                f"Expected {kind} that the model knows ({', '.join(known)}), {dataset.info.name} has {', '.join(unknown)}."
+                f"Expected {kind} that the model knows ({', '.join(known)}), {info.name} has {', '.join(unknown)}."
             )
+    problems += check_images(replace(dataset, records=records))
     if problems:
         raise DatasetError(*problems)
+
+
+def _compared(prediction: Prediction, task: Task, dataset: Dataset, record: Record) -> ImageScores:
+    opinion = prediction.opinion
+    return image_scores(
+        task,
+        group=record.group or record.image,
+        mask=prediction.mask,
+        pixel_uncertainty=prediction.pixel_uncertainty,
+        class_probability=opinion.probability,
+        class_uncertainty=opinion.uncertainty,
+        true_mask=_renumbered(dataset.read_mask(record), dataset.info, task),
+        label=task.cls_classes.index(record.label) if record.label else None,
+    )
 
 
 def _renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
     """A mask with the numbers that its structures have in another task."""
     if mask is None or old.seg_classes == new.seg_classes:
         return mask
-    renumbered = mask.copy()
-    for number, name in enumerate(old.seg_classes):
-        renumbered[mask == number] = new.seg_classes.index(name)
-    renumbered[mask == IGNORE] = IGNORE
-    return renumbered
+    table = np.arange(256, dtype=np.uint8)  # IGNORE stays what it is
+    table[: len(old.seg_classes)] = [new.seg_classes.index(name) for name in old.seg_classes]
+    return table[mask]

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
-    from napari_uml.inference.page import Picture
-    from napari_uml.results import Box, Opinion, Prediction
+    from napari_uml.results import Box, Prediction
 
 RESEARCH_ONLY = "Research use only, not a medical device."
 
@@ -26,8 +25,9 @@ NARROWEST = 500
 """Least width of the column below a picture, pixels."""
 WIDE = 2.0
 """Width by height from which the two pictures stand one above the other, twice as large."""
-HEADER, FOOTER = 2 * LINE, LINE
+HEADER, FOOTER = 2 * LINE, LINE + LINE // 2
 """Pixels for the title, and for the line at the bottom."""
+WHOSE = {"mask": "mask", "mutual": "mutual mask"}
 BAR_COLOR, DOUBT_COLOR = "#0072B2", "#A3238E"
 
 
@@ -73,23 +73,23 @@ def draw_overlay(pixels: NDArray[np.float32], prediction: Prediction, task: Task
     at = ... if number is None else number
     mask, uncertainty, box = prediction.mask[at], prediction.pixel_uncertainty[at], prediction.looked_at[number or 0]
     size = _picture_size(*mask.shape)
-    image = fitted(pixels[at], size)
+    fitted_mask = fitted(mask, size)
     pictures = {
-        "Structures": tint(image, fitted(mask, size), task.colors),
-        f"Uncertainty u of the {'mutual ' * (prediction.mask_map == 'mutual')}mask": shade(image, fitted(uncertainty, size)),
+        "Structures": tint(fitted(pixels[at], size), fitted_mask, task.colors),
+        f"Uncertainty u of the {WHOSE[prediction.mask_map]}": shade(fitted(uncertainty, size), fitted_mask),
     }
     corners, column, below = _places(size)
     rows = max(len(task.cls_classes) + 1, len(task.seg_classes) + 2)
     page = Page(corners[1][0] + max(size[0], column) + MARGIN, below + (rows + 1) * LINE + FOOTER)
-    slices = "" if number is None else f" (slice {number} of 0 to {len(prediction.opinions) - 1})"
-    page.text(MARGIN, MARGIN + LINE // 2, title + slices, size=13, bold=True)
+    which = "" if number is None else f", slice {number} (0 to {len(prediction.opinions) - 1})"
+    page.text(MARGIN, MARGIN + LINE // 2, title + which, size=13, bold=True)
     for (heading, picture), (left, top) in zip(pictures.items(), corners, strict=True):
         page.text(left, top - LINE // 2, heading, bold=True)
         page.picture(picture, left, top)
         _draw_box(page, box, mask.shape, size, left, top)
-    _draw_opinion(page, MARGIN, below, column, prediction.opinion)
+    _draw_opinion(page, MARGIN, below, column, prediction)
     _draw_legend(page, 2 * MARGIN + column, below, column, prediction, mask, uncertainty, task)
-    page.text(MARGIN, page.height - FOOTER, _footer(prediction), size=8, color="#555555")
+    page.text(MARGIN, page.height - LINE, _footer(prediction), size=8, color="#555555")
     return page
 
 
@@ -119,26 +119,26 @@ def _places(size: tuple[int, int]) -> tuple[list[tuple[int, int]], int, int]:
     return [first, (2 * MARGIN + column, first[1])], column, first[1] + height + LINE
 
 
-def _draw_box(
-    page: Page, box: Box | None, shape: tuple[int, ...], size: tuple[int, int], left: int, top: int
-) -> None:
+def _draw_box(page: Page, box: Box | None, shape: tuple[int, ...], size: tuple[int, int], left: int, top: int) -> None:
     if box is not None:
         across, down = size[0] / shape[1], size[1] / shape[0]
         corner = (left + box.left * across, top + box.top * down)
         page.frame(*corner, box.shape[1] * across, box.shape[0] * down)
 
 
-def _draw_opinion(page: Page, left: int, top: int, width: int, opinion: Opinion) -> None:
+def _draw_opinion(page: Page, left: int, top: int, width: int, prediction: Prediction) -> None:
     """One line that says it, then a bar a class and one for u."""
-    page.text(left, top, f"Most belief: {opinion.predicted} ({opinion.belief.max():.2f})", bold=True)
+    said = "Whole stack, most belief" if len(prediction.opinions) > 1 else "Most belief"
+    opinion = prediction.opinion
+    page.text(left, top, f"{said}: {opinion.predicted} ({opinion.belief.max():.2f})", bold=True, room=width)
     masses = [*zip(opinion.class_names, opinion.belief, strict=True), ("uncertainty", opinion.uncertainty)]
-    start, length = left + 0.42 * width, 0.46 * width
+    begin, length = left + 0.42 * width, 0.46 * width
     for row, (name, mass) in enumerate(masses, start=1):
         y, last = top + row * LINE, row == len(masses)
         page.text(left, y, name, room=0.4 * width)
-        page.bar(start, y, length, "#EEEEEE")
-        page.bar(start, y, length * float(mass), DOUBT_COLOR if last else BAR_COLOR, hatch="////" if last else "")
-        page.text(start + length + 12, y, f"{mass:.2f}")
+        page.bar(begin, y, length, "#EEEEEE")
+        page.bar(begin, y, length * float(mass), DOUBT_COLOR if last else BAR_COLOR, hatch="////" if last else "")
+        page.text(begin + length + 12, y, f"{mass:.2f}")
 
 
 def _draw_legend(
@@ -157,19 +157,24 @@ def _draw_legend(
     for number, (name, color) in enumerate(zip(task.seg_classes, task.colors, strict=True)):
         if number == 0:
             continue
-        inside = mask == number
-        said = f"{inside.mean():.1%} of the image, mean u {uncertainty[inside].mean():.2f}" if inside.any() else "not found"
         page.bar(left, top + row * LINE, 22, color)
         page.text(left + 34, top + row * LINE, name, room=0.3 * width)
-        page.text(left + 0.36 * width, top + row * LINE, said)
+        page.text(left + 0.36 * width, top + row * LINE, _found(mask == number, uncertainty))
         row += 1
     y = top + row * LINE
     page.scale(left, y, 0.6 * width)
-    page.text(left + 0.6 * width + 12, y, f"mean {uncertainty.mean():.2f}")
+    page.text(left + 0.6 * width + 12, y, f"mean {uncertainty[uncertainty < 1].mean():.2f}")
     page.text(left, y + LINE, "u = 0: sure", size=8)
     page.text(left + 0.6 * width, y + LINE, "u = 1: knows nothing", size=8, align="center")
     if prediction.looked_at != (None,) * len(prediction.looked_at):
         page.text(left, y + 2 * LINE, "dashed: the part that was looked at", size=8)
+
+
+def _found(inside: NDArray[np.bool_], uncertainty: NDArray[np.float32]) -> str:
+    if not inside.any():
+        return "not found"
+    share = inside.mean()
+    return f"{f'{share:.1%}' if share >= 0.001 else '< 0.1%'} of the image, mean u {uncertainty[inside].mean():.2f}"
 
 
 def _footer(prediction: Prediction) -> str:

@@ -17,21 +17,17 @@ Picture = NDArray[np.float32]
 """(H, W, 3) RGB in [0, 1]."""
 
 UNCERTAINTY_COLORS = np.array(
-    [
-        [0.25, 0.00, 0.40, 0.00],
-        [0.45, 0.00, 0.55, 0.30],
-        [0.75, 0.05, 0.65, 0.60],
-        [0.95, 0.35, 0.78, 0.85],
-        [1.00, 0.88, 0.96, 1.00],
-    ]
+    [[0.06, 0.05, 0.08], [0.45, 0.00, 0.55], [0.75, 0.05, 0.65], [0.95, 0.35, 0.78], [1.00, 0.88, 0.96]]
 )
-"""RGBA at u = 0, 1/4, ... 1: clear where the network is sure, violet to white where it is not."""
+"""RGB at u = 0, 1/4, ... 1: dark where the network is sure, violet to white where it is not."""
 
 MARGIN, LINE = 30, 36
 """Pixels around everything, and of a line of text."""
 DPI = 150
 FILL = 0.3
 """Opacity of the structures' colours."""
+NOT_LOOKED_AT = 0.8
+"""Grey where nobody looked."""
 
 
 class Page:
@@ -92,9 +88,9 @@ class Page:
         self._rectangle(left, top, width, height, fill=False, edgecolor="white", linewidth=1.5, linestyle=(0, (4, 4)))
 
     def scale(self, left: float, middle: float, width: float) -> None:
-        """The colours of u from 0 to 1, as they look on grey."""
-        u = np.broadcast_to(np.linspace(0, 1, int(width), dtype=np.float32), (22, int(width)))
-        self.picture(shade(np.full((*u.shape, 3), 0.45, dtype=np.float32), u), round(left), round(middle - 11))
+        """The colours of u from 0 to 1."""
+        u = np.broadcast_to(np.linspace(0, 0.999, int(width), dtype=np.float32), (22, int(width)))
+        self.picture(shade(u), round(left), round(middle - 11))
 
     def _rectangle(self, left: float, top: float, width: float, height: float, **style: Any) -> None:
         from matplotlib.patches import Rectangle
@@ -109,7 +105,7 @@ def fitted(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     larger = size[0] > pixels.shape[1]
     how = Image.Resampling.BILINEAR if larger else Image.Resampling.BOX
     if pixels.ndim == 2:
-        return np.clip(np.asarray(Image.fromarray(pixels).resize(size, how)), 0, 1)
+        return np.asarray(Image.fromarray(pixels).resize(size, how)).clip(0, 1)
     coded = Image.fromarray((pixels * 255).round().astype(np.uint8))
     return np.asarray(coded.resize(size, how), dtype=np.float32) / 255
 
@@ -123,17 +119,16 @@ def tint(image: NDArray[np.float32], mask: NDArray[np.uint8], colors: Sequence[s
     opacity[find_boundaries(mask, connectivity=2, mode="thick")] = 1
     # an outline has pixels on both sides: those of the background take the colour of their structure
     nearest = np.max([np.roll(mask, step, axis) for axis in (0, 1) for step in (-1, 0, 1)], axis=0)
-    return _blend(image, table[np.where(mask > 0, mask, nearest)], opacity)
-
-
-def shade(image: NDArray[np.float32], uncertainty: NDArray[np.float32]) -> Picture:
-    """An image (H, W[, 3]) in grey, with the colours of u (H, W) laid over it."""
-    grey = image if image.ndim == 2 else image.mean(axis=-1)
-    stops = np.linspace(0, 1, len(UNCERTAINTY_COLORS))
-    r, g, b, opacity = (np.interp(uncertainty, stops, channel) for channel in UNCERTAINTY_COLORS.T)
-    return _blend(grey, np.stack([r, g, b], axis=-1), opacity)
-
-
-def _blend(image: NDArray[np.floating], colors: NDArray[np.floating], opacity: NDArray[np.floating]) -> Picture:
     base = image[..., None] if image.ndim == 2 else image
-    return (base * (1 - opacity[..., None]) + colors * opacity[..., None]).astype(np.float32)
+    opacity = opacity[..., None]
+    return (base * (1 - opacity) + table[np.where(mask > 0, mask, nearest)] * opacity).astype(np.float32)
+
+
+def shade(uncertainty: NDArray[np.float32], mask: NDArray[np.uint8] | None = None) -> Picture:
+    """The colours of u (H, W); where u is 1 nobody looked, which is grey. A mask (H, W) adds its outlines in white."""
+    stops = np.linspace(0, 1, len(UNCERTAINTY_COLORS))
+    picture = np.stack([np.interp(uncertainty, stops, channel) for channel in UNCERTAINTY_COLORS.T], axis=-1)
+    picture[uncertainty >= 1] = NOT_LOOKED_AT
+    if mask is not None:
+        picture[find_boundaries(mask, mode="inner")] = 1
+    return picture.astype(np.float32)

@@ -46,8 +46,8 @@ class UMLPredictor:
         The device in use, with the reason when it is no GPU.
     precision
         `float32`, `bf16` or `fp16`.
-    sha256
-        Of the weights file; empty for a network that comes from none.
+    path, sha256
+        The weights file and its hash; None and empty for a network that comes from none.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class UMLPredictor:
     ) -> None:
         self.info = info
         self.sha256 = sha256
+        self.path: Path | None = None
         self._network = fold_batch_norm(network.eval())
         self._asked_precision = precision
         self._move(choose_device(device))
@@ -83,7 +84,9 @@ class UMLPredictor:
         """
         path = find_weights(name_or_path)
         info = read_info(path)
-        return cls(info, build_network(info, load_tensors(path)), device, precision, sha256(path))
+        predictor = cls(info, build_network(info, load_tensors(path)), device, precision, sha256(path))
+        predictor.path = path
+        return predictor
 
     def predict(
         self,
@@ -132,7 +135,7 @@ class UMLPredictor:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
         check_pixels(image, stack=stack)
         check_sigma(sigma)
-        pixels, _ = scale_to_unit(image)
+        pixels = _in_unit(image)
         for number, one in enumerate(pixels if stack else pixels[None]):
             yield self._predict_one(one, sigma, seed + number, roi)
 
@@ -226,6 +229,13 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwor
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     network.load_state_dict(dict(tensors))
     return network.eval()
+
+
+def _in_unit(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Pixels in [0, 1]; those of `read_image` as they are, which spares a sort of all of them."""
+    if image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1:
+        return image
+    return scale_to_unit(image)[0]
 
 
 def _inside(roi: Box | None, shape: tuple[int, ...]) -> Box | None:

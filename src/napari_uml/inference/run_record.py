@@ -6,7 +6,6 @@ import hashlib
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -16,9 +15,11 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure
-from napari_uml.results import Box
+from napari_uml.results import Box  # noqa: TC001 (pydantic needs it)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_uml.data.reading import LoadedImage
@@ -75,10 +76,11 @@ class InputRecord(Settings):
 
 
 class ModelRecord(Settings):
-    """The model: name and version, and the SHA-256 of the weights file."""
+    """The model: name and version, and where its weights file was, with the SHA-256."""
 
     name: str
     version: str
+    path: str | None
     sha256: str
 
 
@@ -156,8 +158,10 @@ def make_record(
     image: LoadedImage,
     prediction: Prediction,
     info: WeightsInfo,
-    weights_sha256: str,
     settings: RunSettings,
+    *,
+    weights_sha256: str,
+    weights_path: Path | None = None,
     device_description: str = "",
 ) -> RunRecord:
     """The record of a prediction.
@@ -168,8 +172,8 @@ def make_record(
         What was predicted on; when a slice was chosen, the slice alone (`pick_slice`).
     prediction
         The answer.
-    info, weights_sha256
-        The model's, `UMLPredictor.info` and `UMLPredictor.sha256`.
+    info, weights_sha256, weights_path
+        Of the model, as `UMLPredictor` has them.
     settings
         Of the run.
     device_description
@@ -179,7 +183,12 @@ def make_record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=_versions(),
         image=_input_record(image),
-        model=ModelRecord(name=info.name, version=info.version, sha256=weights_sha256),
+        model=ModelRecord(
+            name=info.name,
+            version=info.version,
+            path=None if weights_path is None else str(weights_path.absolute()),
+            sha256=weights_sha256,
+        ),
         settings=settings,
         device=prediction.device,
         device_description=device_description,

@@ -1,93 +1,86 @@
-"""From the best checkpoint of a run to a weights file that loads by itself."""
+"""From the best epoch of a run to a weights file that loads by itself."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_uml import __version__
-from napari_uml.data.samples import load_samples, merge_tasks
-from napari_uml.training.checkpoint import BEST, load_checkpoint
+from napari_uml.data.dataset import read_dataset
+from napari_uml.data.samples import load_samples
+from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
+from napari_uml.training.plan import MODEL, read_plan
 from napari_uml.weights import WeightsInfo, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_uml.config import Focus
-    from napari_uml.data.dataset import Dataset
+    from napari_uml.data.dataset import Dataset, Record
     from napari_uml.data.samples import Sample
 
 NOT_FOR = (
     "Research use only; not a medical device. Not for diagnosis or treatment, nor for images of another kind than the "
     "training data's."
 )
+INTENSITY_SIZE, INTENSITY_IMAGES = 64, 128
+"""The intensity statistics come from so many images of every data set, spread evenly, on a grid of this size."""
 
 
-def export_run(
-    run: Path,
-    datasets: Sequence[Dataset],
-    destination: Path,
-    *,
-    name: str,
-    title: str,
-    command: str,
-    version: str = "1",
-    focus: Focus | None = None,
-    history: str = "",
-) -> WeightsInfo:
+def export_run(run: Path, destination: Path | None = None, *, version: str = "1") -> WeightsInfo:
     """Write the best epoch of a run as a weights file in half precision.
 
     Parameters
     ----------
     run
-        Folder with `best.ckpt`.
-    datasets
-        What it was trained on; their licences and sizes go into the file.
+        Folder of a run: `train.json`, `best.ckpt` and `last.ckpt`. The data sets that it names are read, too.
     destination
-        The .safetensors file to write.
-    name, title, version
-        Name for the command line, plain name, version of the weights.
-    command
-        What was typed to train it.
-    focus
-        How it looks twice.
-    history
-        What the weights started from, in words.
+        The .safetensors file to write; None: `model.safetensors` in the run's folder.
+    version
+        Version of the weights.
 
     Raises
     ------
-    WeightsError
-        When the run has no checkpoint, or the weights are not finite.
+    UMLError
+        When the run has no checkpoint yet, its data sets are gone, or the weights are not finite.
     """
-    checkpoint = load_checkpoint(run / BEST)
-    config = checkpoint.train
-    task = merge_tasks([dataset.info for dataset in datasets])
+    plan, best, last = read_plan(run), load_checkpoint(run / BEST), load_checkpoint(run / LAST)
+    datasets = [read_dataset(folder) for folder in plan.datasets]
+    part = [replace(dataset, records=_spread(dataset)) for dataset in datasets]
     info = WeightsInfo(
-        name=name,
-        title=title,
+        name=plan.name,
+        title=plan.title,
         version=version,
-        config=checkpoint.network,
-        task=task,
-        image_size=config.image_size,
-        focus=focus,
+        config=best.network,
+        task=plan.task,
+        image_size=best.train.image_size,
+        focus=plan.focus,
         training={
             "datasets": {d.info.name: {split: len(d.of_split(split)) for split in ("train", "val")} for d in datasets},
-            "settings": config.model_dump(mode="json"),
-            "epoch": checkpoint.epoch,
-            "seconds": round(checkpoint.seconds),
-            "command": command,
-            "started_from": history or "random weights",
+            "settings": best.train.model_dump(mode="json"),
+            "vertical_flip": plan.vertical_flip,
+            "epoch": best.epoch,
+            "epochs": last.epoch,
+            "seconds": round(last.seconds),
+            "command": plan.command,
+            "started_from": plan.started_from,
         },
-        validation=dict(checkpoint.metrics),
-        intensity=_intensity(load_samples(datasets, "train", 64, task, focus), task.channels),
-        licence="; ".join(f"{d.info.name}: {d.info.licence}" for d in datasets),
+        validation=dict(best.metrics),
+        intensity=_intensity(load_samples(part, "train", INTENSITY_SIZE, plan.task, plan.focus), plan.task.channels),
+        licence=plan.licence,
         not_for=NOT_FOR,
         written_by=f"napari-uml {__version__}",
     )
-    save_weights(destination, checkpoint.shown, info)
+    save_weights(run / MODEL if destination is None else destination, best.shown, info)
     return info
+
+
+def _spread(dataset: Dataset) -> tuple[Record, ...]:
+    """Training images from the first to the last, evenly spread."""
+    records = dataset.of_split("train")
+    return records[:: -(-len(records) // INTENSITY_IMAGES) or 1]
 
 
 def _intensity(samples: Sequence[Sample], channels: int) -> dict[str, tuple[float, ...]]:

@@ -63,12 +63,15 @@ def rename_weights(name: str, new_name: str) -> Path:
     ValueError
         When there is no such model of the user's, or the new name is not valid or that of a registered model.
     WeightsError
-        When another model has the new name.
+        When another model has the new name, or the file cannot be renamed.
     """
     source, target = _own(name), _target(new_name)
     if target.exists():
         raise _taken(new_name)
-    os.rename(source, target)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        raise WeightsError(f"Cannot rename {source}: {error.strerror}; close the programs that use it.") from error
     return target
 
 
@@ -79,8 +82,14 @@ def delete_weights(name: str) -> None:
     ------
     ValueError
         When there is no such model of the user's.
+    WeightsError
+        When the file cannot be deleted.
     """
-    _own(name).unlink()
+    path = _own(name)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise WeightsError(f"Cannot delete {path}: {error.strerror}; close the programs that use it.") from error
 
 
 def verify(name_or_path: str | Path) -> str:

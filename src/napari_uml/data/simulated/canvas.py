@@ -59,7 +59,7 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
 
 
 def mix(under: ArrayLike, over: ArrayLike, share: Array) -> Array:
-    """Colours (H, W, 3) or (3,) of which `over` has a `share` (H, W) in [0, 1]."""
+    """Blend colours (H, W, 3) or (3,): a `share` (H, W) in [0, 1] of `over`, the rest of `under`."""
     a = share[..., None]
     return np.asarray(under) * (1 - a) + np.asarray(over) * a
 

@@ -1,0 +1,26 @@
+"""`napari-uml demo`: napari with an analysed sample, or its pictures where there is no display."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads it)
+from typing import Annotated
+
+import typer
+
+from napari_uml.cli.common import OverwriteOption  # noqa: TC001 (typer reads it)
+
+
+def demo(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the window and the results into this folder, and end.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Open napari on a simulated ultrasound image that the bundled model has analysed."""
+    from napari_uml.widgets.demo import save_demo, show_demo
+
+    if output is None:
+        show_demo()
+        return
+    for path in save_demo(output, overwrite=overwrite):
+        typer.echo(f"wrote {path}")

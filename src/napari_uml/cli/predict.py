@@ -1,0 +1,148 @@
+"""`napari-uml predict`: images in, a folder of results out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_uml.cli.common import (
+    WRONG_INPUT,
+    DeviceOption,
+    ModelOption,
+    OverwriteOption,
+    PrecisionOption,
+    follow,
+    progress_bar,
+    sentences,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.inference.run_record import RunRecord, RunSettings
+    from napari_uml.results import Box
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF, DICOM (file or folder) or NIfTI.")],
+    model: ModelOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made.")],
+    sigma: Annotated[
+        float, typer.Option(help="Noise added to the network's input; 0 to 1, the image spans 0 to 1.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    roi: Annotated[
+        str | None, typer.Option(metavar="TOP,LEFT,BOTTOM,RIGHT", help="Look at this rectangle only.")
+    ] = None,
+    slice_number: Annotated[
+        int | None, typer.Option("--slice", help="Look at this slice of a stack only, from 0; without it, at all.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Find structures, class and uncertainty; write labels, uncertainty, overlay, table and run record.
+
+    The results of one image lie in the output folder itself, those of several in a folder each; results.csv is about
+    all of them. An image that cannot be analysed is reported, and the others are done.
+    """
+    from napari_uml.inference.files import refuse_existing
+    from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.inference.run_record import RunSettings
+    from napari_uml.inference.saving import RESULTS, file_names
+    from napari_uml.inference.tables import write_results
+
+    settings = RunSettings(sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number)
+    folders = result_folders(images, output)
+    table = output / RESULTS
+    if not overwrite:
+        refuse_existing(
+            [table, *(f / name for image, f in zip(images, folders, strict=True) for name in file_names(image))]
+        )
+    predictor = UMLPredictor.load(model, device, precision)
+    records = _predict_all(predictor, images, folders, settings, overwrite)
+    if records:
+        write_results(table, records, overwrite=True)
+    for record in records:
+        typer.echo(in_words(record))
+    if len(images) > 1:
+        typer.echo(f"{len(records)} of {len(images)} images done; all results in {table}")
+    if len(records) < len(images):
+        raise typer.Exit(WRONG_INPUT)
+
+
+def parse_box(text: str | None) -> Box | None:
+    """A rectangle from "top,left,bottom,right".
+
+    Raises
+    ------
+    ValueError
+        When the text is not four whole numbers in order.
+    """
+    from napari_uml.results import Box
+
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise ValueError(f"Expected four whole numbers top,left,bottom,right for --roi, got {text!r}.")
+    return Box(*map(int, parts))
+
+
+def result_folders(images: Sequence[Path], output: Path) -> list[Path]:
+    """A folder for the results of each image: `output` for a single one, else one named after each, all different.
+
+    Images of the same name get -2, -3 and so on, in their order.
+    """
+    if len(images) == 1:
+        return [output]
+    taken: set[str] = set()
+    folders = []
+    for image in images:
+        stem = image.name.removesuffix(".gz") if image.name.lower().endswith(".nii.gz") else image.name
+        stem = Path(stem).stem or "image"
+        name, count = stem, 1
+        while name.lower() in taken:
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name.lower())
+        folders.append(output / name)
+    return folders
+
+
+def in_words(record: RunRecord) -> str:
+    """The opinion in one line."""
+    opinion = record.opinion
+    beliefs = ", ".join(f"{name} {belief:.2f}" for name, belief in opinion.belief.items())
+    return f"{record.image.name}: {opinion.predicted} (belief: {beliefs}; uncertainty {opinion.uncertainty:.2f})"
+
+
+def _predict_all(
+    predictor: UMLPredictor, images: Sequence[Path], folders: Sequence[Path], settings: RunSettings, overwrite: bool
+) -> list[RunRecord]:
+    """Records of the images that could be analysed; of several, the others are reported and left out."""
+    from napari_uml.data.reading import read_image
+    from napari_uml.errors import UMLError
+    from napari_uml.inference.analysis import analyse
+    from napari_uml.inference.saving import save_prediction
+
+    records = []
+    with progress_bar() as bar:
+        all_images = bar.add_task("images", total=len(images), visible=len(images) > 1)
+        for path, folder in zip(images, folders, strict=True):
+            try:
+                done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
+                save_prediction(
+                    folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite
+                )
+                records.append(done.record)
+            except (UMLError, ValueError) as error:
+                if len(images) == 1:
+                    raise
+                for sentence in sentences(error):
+                    typer.echo(f"napari-uml: {sentence}", err=True)
+            bar.advance(all_images)
+    return records

@@ -1,0 +1,199 @@
+"""A training run on the terminal: a bar, a line an epoch, curves, events; what happens at its end and on Ctrl-C.
+
+All words go to stderr, so that `--events -` has stdout for itself. With several processes Fabric starts the same
+command again for each: the first one shows and writes, the others only train.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import typer
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from napari_uml.cli.common import INTERRUPTED, progress_bar
+from napari_uml.data.dataset import read_dataset
+from napari_uml.errors import UMLError
+from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
+from napari_uml.training.curves import add_epoch, draw_curves
+from napari_uml.training.events import EpochDone, EventWriter, RunEnded, RunStarted, StepDone
+from napari_uml.training.export import export_run
+from napari_uml.training.fit import Start, StepListener, fit
+from napari_uml.training.origin import find_origin
+from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+    from napari_uml.results import EpochReport
+
+PATIENCE: Final = 10.0
+"""Seconds that another process waits for the first one to leave before it calls its own error an error."""
+
+
+def is_leader() -> bool:
+    """Whether this is the process that shows and writes."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def lead(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
+    """Train, and show it; Ctrl-C, or the system's request to end, saves the best epoch and exits with 130.
+
+    Parameters
+    ----------
+    plan, run
+        What to do, and the folder to write into.
+    events
+        File or pipe for events, `-` for stdout.
+    new
+        Whether the plan is to be written first.
+    """
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells of precision and processes
+    if new:
+        write_plan(run, plan)
+        typer.echo(f"{plan.title}, into {run}: starts from {plan.started_from}", err=True)
+    with _stream(events) as stream, EventWriter(stream) as writer:
+        watch = _Watch(plan, run, writer)
+        try:
+            with _ending_like_ctrl_c():
+                watch.train()
+        except KeyboardInterrupt:
+            watch.ended = "interrupted"
+        model = _saved_model(run)
+        writer.write(RunEnded(reason=watch.ended, model=model))
+    if watch.ended == "interrupted":
+        again = shlex.join(["napari-uml", "train", "--resume", "-o", str(run)])
+        typer.echo(f"napari-uml: interrupted after epoch {watch.epoch}; to go on: {again}", err=True)
+        sys.exit(INTERRUPTED)  # typer.Exit would make `main` say it again
+    typer.echo(f"{watch.ended}; the best epoch is {run / MODEL}, the curves are {run / PICTURE}", err=True)
+
+
+def follow(plan: RunPlan, run: Path) -> None:
+    """Train beside the first process, which alone decides when to stop; when it leaves, leave without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leader = psutil.Process(os.getppid())
+    try:
+        for _ in _reports(plan, run):
+            pass
+    except (RuntimeError, UMLError):  # torch's for a lost connection, or an error that the first process has, too
+        try:
+            leader.wait(PATIENCE)
+        except psutil.TimeoutExpired:
+            pass
+        else:
+            return
+        raise
+
+
+class _Watch:
+    """Shows a run and keeps its curves.
+
+    Attributes
+    ----------
+    epoch
+        Epochs done.
+    ended
+        Why the run is over.
+    """
+
+    def __init__(self, plan: RunPlan, run: Path, writer: EventWriter) -> None:
+        self.epoch = load_checkpoint(run / LAST).epoch if (run / LAST).exists() else 0
+        self.ended = "all epochs were done before"
+        self._plan, self._run, self._writer = plan, run, writer
+
+    def train(self) -> None:
+        epochs = self._plan.settings.epochs
+        self._writer.write(
+            RunStarted(run=self._run.absolute(), name=self._plan.name, pid=os.getpid(), epoch=self.epoch, epochs=epochs)
+        )
+        with progress_bar() as bar:
+            task = bar.add_task("reading images", total=None)
+
+            def on_step(step: int, steps: int, loss: float) -> None:
+                words = f"epoch {self.epoch + 1} of {epochs}, loss {loss:.3f}"
+                bar.update(task, description=words, completed=step, total=steps)
+                self._writer.step(StepDone(epoch=self.epoch + 1, epochs=epochs, step=step, steps=steps, loss=loss))
+
+            for report in _reports(self._plan, self._run, on_step):
+                self._report(report)
+
+    def _report(self, report: EpochReport) -> None:
+        self.epoch, self.ended = report.epoch, report.stopped
+        add_epoch(self._run / CURVES, report)
+        self._writer.write(EpochDone(report=report))
+        typer.echo(epoch_line(report), err=True)
+
+
+def epoch_line(report: EpochReport) -> str:
+    """One line: losses, validation figures, speed, time left, and a star at the best epoch so far."""
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items() if name != "total")
+    figures = [f"{name.rpartition('/')[2]} {value:.3f}" for name, value in report.metrics.items()]
+    parts = [
+        f"epoch {report.epoch:>{len(str(report.epochs))}}/{report.epochs}",
+        f"loss {report.losses['total']:.3f} ({losses})",
+        *([" ".join(figures)] if figures else []),
+        f"{report.images_per_second:.1f} images/s",
+        *([] if report.stopped else [f"{_duration(report.eta_seconds)} left"]),
+    ]
+    return "  ".join(parts) + (" *" if report.is_best else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _reports(plan: RunPlan, run: Path, on_step: StepListener | None = None) -> Iterator[EpochReport]:
+    """The reports of all epochs that are left, after the last checkpoint where there is one."""
+    going_on = (run / LAST).exists()
+    start = None
+    if plan.start and not going_on:
+        origin = find_origin(plan.start)
+        start = Start(origin.tensors, origin.task)
+    return fit(
+        plan.settings, plan.network, [read_dataset(folder) for folder in plan.datasets], run, start=start,
+        focus=plan.focus, resume=going_on, vertical_flip=plan.vertical_flip, on_step=on_step,
+    )  # fmt: skip
+
+
+def _saved_model(run: Path) -> Path | None:
+    """The weights file of the best epoch, written; None when no epoch was done."""
+    if not (run / BEST).exists():
+        return None
+    export_run(run)
+    if (run / CURVES).exists():
+        draw_curves(run / CURVES, run / PICTURE, run.absolute().name)
+    return (run / MODEL).absolute()
+
+
+@contextmanager
+def _stream(events: Path | None) -> Iterator[TextIO | None]:
+    if events is None or str(events) == "-":
+        yield sys.stdout if events else None
+        return
+    try:
+        stream = events.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"Expected a file or pipe to write events to, {events} is none: {error.strerror}.") from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _ending_like_ctrl_c() -> Iterator[None]:
+    """While the block runs, the system's request to end (SIGTERM) raises KeyboardInterrupt, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,129 @@
+"""A prediction as files: labels, uncertainty, overlay and run record; without napari, Qt or torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import tifffile
+
+from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.inference.overlay import write_overlay
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_uml.config import Task
+    from napari_uml.data.reading import LoadedImage
+    from napari_uml.inference.run_record import RunRecord
+    from napari_uml.results import Prediction
+
+LABELS: Final = "labels.tif"
+UNCERTAINTY: Final = "uncertainty.tif"
+OVERLAY: Final = "overlay.png"
+RUN: Final = "run.json"
+RESULTS: Final = "results.csv"
+NIFTI_LABELS: Final = "labels.nii.gz"
+
+
+def file_names(image_path: Path) -> tuple[str, ...]:
+    """Names of the files that `save_prediction` may write for an image; the table is `write_results`'."""
+    return (LABELS, UNCERTAINTY, OVERLAY, RUN, *((NIFTI_LABELS,) if _is_nifti(image_path) else ()))
+
+
+def save_prediction(
+    folder: Path,
+    image: LoadedImage,
+    prediction: Prediction,
+    record: RunRecord,
+    task: Task,
+    *,
+    overwrite: bool = False,
+) -> tuple[Path, ...]:
+    """Write everything about one image or stack into a folder, which is made.
+
+    `labels.tif` uint8 and `uncertainty.tif` float32, with the size of a pixel in millimetres in their resolution tags;
+    `overlay.png`; `run.json`; of a whole NIfTI volume `labels.nii.gz`, too, on the volume's own grid.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    image
+        What was predicted on.
+    prediction, record
+        The answer, and `make_record` of it.
+    task
+        Of the model.
+    overwrite
+        Replace what is there.
+
+    Returns
+    -------
+    The files.
+
+    Raises
+    ------
+    UMLError
+        When a file is there already and `overwrite` is off, or cannot be written.
+    """
+    whole = record.settings.slice_number is None
+    paths = {name: folder / name for name in file_names(image.path) if whole or name != NIFTI_LABELS}
+    if not overwrite:
+        refuse_existing(paths.values())
+    write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
+    write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
+    write_overlay(paths[OVERLAY], image.pixels, prediction, task, title=_title(record), overwrite=True)
+    if NIFTI_LABELS in paths:
+        _write_nifti(paths[NIFTI_LABELS], prediction.mask, image)
+    with replacing(paths[RUN]) as part:
+        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return tuple(paths.values())
+
+
+def write_tiff(
+    path: Path, values: NDArray[Any], spacing: tuple[float, ...] | None = None, units: tuple[str, ...] = ()
+) -> None:
+    """Write a map (H, W) or a stack (D, H, W) with the size of its pixels, in the tags and as ImageJ reads it.
+
+    Parameters
+    ----------
+    path
+        A .tif file; one that is there is replaced.
+    values
+        uint8, uint16 or float32.
+    spacing, units
+        As `LoadedImage` has them; kept where they are millimetres.
+
+    Raises
+    ------
+    UMLError
+        When the file cannot be written.
+    """
+    metadata: dict[str, object] = {"axes": "ZYX" if values.ndim == 3 else "YX"}
+    options: dict[str, Any] = {}
+    if spacing is not None and units[-1] == "mm":
+        down, across = (millimetres / 10 for millimetres in spacing[-2:])
+        options = {"resolution": (1 / across, 1 / down), "resolutionunit": "CENTIMETER"}
+        metadata["unit"] = "cm"
+        if values.ndim == 3 and units[0] == "mm":
+            metadata["spacing"] = spacing[0] / 10
+    with replacing(path) as part:
+        tifffile.imwrite(part, values, imagej=True, metadata=metadata, compression="zlib", **options)
+
+
+def _write_nifti(path: Path, mask: NDArray[Any], image: LoadedImage) -> None:
+    from napari_uml.data.nifti import write_like
+
+    with replacing(path) as part:
+        write_like(image.path, mask, part)
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _title(record: RunRecord) -> str:
+    number = record.settings.slice_number
+    return record.image.name if number is None else f"{record.image.name}, slice {number}"

@@ -1,0 +1,122 @@
+"""`train.json`: everything that a training run was told; with it the run's folder alone is enough to go on. No torch."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from napari_uml import __version__
+from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
+from napari_uml.data.dataset import write_atomic
+from napari_uml.errors import UMLError
+from napari_uml.weights.info import NAME_PATTERN, in_short
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PLAN: Final = "train.json"
+MODEL: Final = "model.safetensors"
+CURVES, PICTURE = "curves.csv", "curves.png"
+
+
+class RunPlan(Settings):
+    """What a run trains, on what, and how.
+
+    Attributes
+    ----------
+    command
+        What was typed.
+    datasets
+        Dataset folders, absolute.
+    task
+        Structures and classes of all of them together.
+    network, settings
+        What is trained, and how.
+    preset, start
+        The options `--preset` and `--from` as typed; empty when they were not.
+    started_from
+        What the weights start from, in words.
+    focus
+        How whole photographs are looked at twice.
+    vertical_flip
+        Whether training images are turned upside down, too.
+    name, title
+        Of the model that the run ends in.
+    licence
+        Terms of the data, and of those that the start weights have seen.
+    written_by
+        The program.
+    """
+
+    command: str
+    datasets: Annotated[tuple[Path, ...], Field(min_length=1)]
+    task: Task
+    network: UMLConfig
+    settings: TrainConfig
+    preset: str = ""
+    start: str = ""
+    started_from: str = "random weights"
+    focus: Focus | None = None
+    vertical_flip: bool = False
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    title: Annotated[str, Field(min_length=1, max_length=100)]
+    licence: str = ""
+    written_by: str = f"napari-uml {__version__}"
+
+    @model_validator(mode="after")
+    def _focus_is_known(self) -> Self:
+        known = {*self.task.seg_classes[1:], *self.task.unions}
+        unknown = sorted(set(self.focus.structures if self.focus else ()) - known)
+        if unknown:
+            raise ValueError(
+                f"Expected structures to focus on among {', '.join(sorted(known))}, got {', '.join(unknown)}."
+            )
+        return self
+
+
+def write_plan(run: Path, plan: RunPlan) -> None:
+    """Write `train.json`, whole or not at all; the run's folder is made when it is missing.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be written.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomic(run / PLAN, plan.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UMLError(f"Expected a folder to write the run into, {run} is none: {error.strerror}.") from error
+
+
+def read_plan(run: Path) -> RunPlan:
+    """Read the `train.json` of a run.
+
+    Raises
+    ------
+    UMLError
+        When the folder holds none, or it is damaged.
+    """
+    path = run / PLAN
+    try:
+        return RunPlan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UMLError(f"Expected the folder of a training run, {run} has no {PLAN} that can be read.") from error
+    except ValidationError as error:
+        raise UMLError(f"Expected the settings of a training run, {path} is damaged ({in_short(error)}).") from error
+
+
+def command_line(datasets: Sequence[Path], options: Mapping[str, object]) -> str:
+    """The `napari-uml train` command with these data sets and options, ready to be pasted into a shell."""
+    words = ["napari-uml", "train", *map(str, datasets)]
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                words += [f"--{flag}", str(item)]
+    return shlex.join(words)

@@ -1,0 +1,145 @@
+"""From what was typed to a `RunPlan`: for a new run, or for one that goes on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
+from napari_uml.data.dataset import read_dataset
+from napari_uml.data.samples import merge_tasks
+from napari_uml.errors import UMLError
+from napari_uml.training.checkpoint import LAST
+from napari_uml.training.origin import Origin, find_origin
+from napari_uml.training.plan import PLAN, RunPlan, command_line, read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_uml.config import Task
+    from napari_uml.data.dataset import Dataset
+
+    Typed = Mapping[str, Any]
+
+MACHINE: Final = frozenset({"device", "precision", "processes", "num_workers"})
+"""Settings that say where a run computes: they may change when it goes on."""
+
+
+def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed) -> RunPlan:
+    """The plan of a new run; what was not typed has its default, or comes from the model that the run starts from.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; nothing is written.
+    folders
+        Dataset folders.
+    options
+        Typed options that are no settings: some of `preset`, `from`, `pretrained`, `focus`, `vertical_flip`, `name`,
+        `title`.
+    settings
+        Typed fields of `TrainConfig`.
+
+    Raises
+    ------
+    ValueError
+        When an option has no meaning.
+    UMLError
+        When `run` holds a run already, or data sets or start weights cannot be read.
+    """
+    if (run / LAST).exists():
+        raise UMLError(f"Expected a new folder, {run} holds a run; go on with --resume or choose another folder.")
+    if not folders:
+        raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
+    datasets = [read_dataset(folder) for folder in folders]
+    task = merge_tasks([dataset.info for dataset in datasets])
+    origin = find_origin(options["from"]) if "from" in options else None
+    name = options.get("name") or _name_of(run)
+    return RunPlan(
+        command=command_line(folders, {**options, **settings, "output": run}),
+        datasets=tuple(folder.resolve() for folder in folders),
+        task=task,
+        network=_network(options, task, origin),
+        settings=_settings(settings, origin),
+        preset=options.get("preset", ""),
+        start=options.get("from", ""),
+        started_from=_start_in_words(options, task, origin),
+        focus=_focus(options, task, origin),
+        vertical_flip=options.get("vertical_flip", False),
+        name=name,
+        title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
+        licence=_licence(datasets, origin),
+    )
+
+
+def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed) -> RunPlan:
+    """The plan that is in the folder of a run; arguments as in `new_plan`, of which only `run` is needed.
+
+    Raises
+    ------
+    UMLError
+        When there is none, when another option was typed than the run was started with (those of `MACHINE` may
+        change), or when the data sets have other structures or classes now.
+    """
+    plan = read_plan(run)
+    begun = {
+        "preset": plan.preset, "from": plan.start, "pretrained": plan.network.class_encoder.pretrained,
+        "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
+        "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
+    }  # fmt: skip
+    typed = {**options, **settings}
+    other = [f"--{name.replace('_', '-')}" for name in typed if name not in MACHINE and typed[name] != begun[name]]
+    if folders and tuple(folder.resolve() for folder in folders) != plan.datasets:
+        other.insert(0, "data sets")
+    if other:
+        raise UMLError(
+            f"Expected what {run / PLAN} says, got other {', '.join(other)}; leave them out, or train in a new folder."
+        )
+    if merge_tasks([read_dataset(folder).info for folder in plan.datasets]) != plan.task:
+        raise UMLError(f"Expected the data sets as in {run / PLAN}, they have other names now; train in a new folder.")
+    return plan.model_copy(update={"settings": _merged(plan.settings, settings)})
+
+
+def _settings(typed: Typed, origin: Origin | None) -> TrainConfig:
+    base = TrainConfig.paper() if typed.get("recipe") == "paper" else TrainConfig()
+    taken_over = {} if origin is None else {"image_size": origin.image_size}
+    return _merged(base, {**taken_over, **typed})
+
+
+def _merged(base: TrainConfig, typed: Typed) -> TrainConfig:
+    return TrainConfig.model_validate({**base.model_dump(), **typed})
+
+
+def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
+    sizes = len(task.cls_classes), len(task.seg_classes)
+    if origin is None or "preset" in options:
+        return preset(options.get("preset", "compact"), *sizes, pretrained=options.get("pretrained", False))
+    if "pretrained" in options:
+        raise ValueError("Expected either --pretrained or --from, got both; choose one start.")
+    return origin.network.model_copy(update={"num_classes": sizes[0], "num_structures": sizes[1]})
+
+
+def _focus(options: Typed, task: Task, origin: Origin | None) -> Focus | None:
+    if "focus" in options:
+        return Focus(structures=tuple(options["focus"]))
+    focus = origin.focus if origin else None
+    return focus if focus and set(focus.structures) <= set(task.structures) else None
+
+
+def _start_in_words(options: Typed, task: Task, origin: Origin | None) -> str:
+    if origin is None:
+        return "random weights, encoders from timm" if "pretrained" in options else "random weights"
+    old = {*origin.task.seg_classes, *origin.task.cls_classes}
+    new = [name for name in (*task.seg_classes, *task.cls_classes) if name not in old]
+    return origin.words + (f"; new and untrained: {', '.join(new)}" if new else "")
+
+
+def _licence(datasets: Sequence[Dataset], origin: Origin | None) -> str:
+    terms = [f"{dataset.info.name}: {dataset.info.licence or 'not stated'}" for dataset in datasets]
+    return "; ".join(dict.fromkeys([*terms, *(origin.licence.split("; ") if origin else [])]))
+
+
+def _name_of(run: Path) -> str:
+    """A valid name for a model, close to that of the folder."""
+    return re.sub("[^a-z0-9_-]+", "-", run.resolve().name.lower()).strip("-_")[:64] or "model"
