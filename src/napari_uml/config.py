@@ -51,10 +51,12 @@ class Task(Settings):
             raise ValueError(
                 f"Expected {len(self.seg_classes)} seg_colors, one a structure, got {len(self.seg_colors)}."
             )
-        known = {*self.seg_classes, *self.unions}
-        used = [name for parts in self.unions.values() for name in parts]
-        used += [name for m in self.measurements for name in (*m.of, *m.to)]
-        unknown = sorted(set(used) - known)
+        clash = sorted(set(self.unions) & set(self.seg_classes))
+        if clash:
+            raise ValueError(f"Expected unions with names of their own, {', '.join(clash)} is a pixel class, too.")
+        in_unions = {name for parts in self.unions.values() for name in parts} - set(self.seg_classes)
+        measured = {name for m in self.measurements for name in (*m.of, *m.to)} - {*self.seg_classes, *self.unions}
+        unknown = sorted(in_unions | measured)
         if unknown:
             raise ValueError(f"Unknown structure {', '.join(unknown)}: seg_classes has {', '.join(self.seg_classes)}.")
         return self

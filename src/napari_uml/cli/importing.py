@@ -41,8 +41,7 @@ def ispy1(
     """I-SPY 1: breast MRI with the tumour outlined, and the response to chemotherapy."""
     from napari_uml.data.importers.ispy1 import import_ispy1
 
-    options = {"slices": slices, "fractions": fractions, "seed": seed, "overwrite": overwrite}
-    _done(import_ispy1(source, table, destination, **options))
+    _done(import_ispy1(source, table, destination, slices=slices, fractions=fractions, seed=seed, overwrite=overwrite))
 
 
 def _done(folder: Path) -> None:

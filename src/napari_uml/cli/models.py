@@ -54,11 +54,10 @@ def info(model: Model, as_json: JsonOption = False) -> None:
 
     from napari_uml.weights import find_weights, read_info
 
-    path = find_weights(model)
     if as_json:
-        typer.echo(read_info(path).model_dump_json(indent=2))
+        typer.echo(read_info(find_weights(model)).model_dump_json(indent=2))
         return
-    card = _card(model, path)
+    card = _card(model)
     if sys.stdout.isatty():
         _console().print(Markdown(card))
     else:
@@ -126,14 +125,15 @@ def _row(entry: ModelEntry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _card(model: str, path: Path) -> str:
-    """The card that came with the model, else one made of what the file says."""
+def _card(model: str) -> str:
+    """The card that came with the model, else one made of what its file says."""
     from napari_uml.evaluation.card import model_card
-    from napari_uml.weights import list_models, read_info, sha256
+    from napari_uml.weights import find_weights, list_models, read_info, sha256
 
     for entry in list_models():
         if entry.name == model and entry.card:
             return entry.card.read_text(encoding="utf-8")
+    path = find_weights(model)
     return model_card(read_info(path), [], sha256(path), path.stat().st_size)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from annotated_types import Ge, Le
@@ -59,19 +59,26 @@ def with_options_of(
 
 def _parameter(name: str, field: FieldInfo, panel: str, default: str) -> inspect.Parameter:
     """An option that is None unless it is typed."""
+    least: Any = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    most: Any = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
     option = typer.Option(
-        min=next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None),  # type: ignore[arg-type]
-        max=next((bound.le for bound in field.metadata if isinstance(bound, Le)), None),  # type: ignore[arg-type]
+        None,
+        min=least,
+        max=most,
         help=field.description,
         show_default=default,
         rich_help_panel=panel,
     )
-    annotation = Annotated[field.annotation | None, option]  # type: ignore[operator]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    kind: Any = field.annotation
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
 
 def _default_text(name: str, field: FieldInfo, alternatives: Mapping[str, BaseModel]) -> str:
-    others = {option: getattr(values, name) for option, values in alternatives.items()}
+    others = {
+        option: getattr(values, name)
+        for option, values in alternatives.items()
+        if not option.startswith(f"--{name} ")  # which chooses them
+    }
     texts = [f"{_word(value)} with {option}" for option, value in others.items() if value != field.default]
     return "; ".join([_word(field.default), *texts])
 

@@ -51,8 +51,8 @@ def train(
 ) -> None:
     """Train a network on dataset folders.
 
-    Interrupt it whenever you like: RUN/model.safetensors then holds the best epoch so far, and `napari-uml train
-    --resume -o RUN` goes on to the same numbers as without the interruption.
+    Interrupt it whenever you like: RUN/model.safetensors then holds the best epoch so far.
+    It goes on, to the same numbers as without the interruption, with: napari-uml train --resume -o RUN
     """
     from napari_uml.cli.training_run import follow, is_leader, lead
     from napari_uml.training.planning import new_plan, resumed_plan

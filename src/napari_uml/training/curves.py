@@ -45,7 +45,6 @@ def read_curves(path: Path) -> list[Row]:
 
 def draw_curves(path: Path, picture: Path, title: str = "") -> None:
     """Draw the CSV file: losses, Dice of every structure, AUC and accuracy, learning rate; PNG, 1500 x 1000 pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = read_curves(path)
@@ -65,7 +64,7 @@ def draw_curves(path: Path, picture: Path, title: str = "") -> None:
             axes.axvline(best["epoch"], color="0.6", linestyle=":", linewidth=1.2, zorder=0)
         title = f"{title}, best epoch {best['epoch']:.0f} (dotted)".removeprefix(", ")
     figure.suptitle(title)
-    FigureCanvasAgg(figure).print_png(picture)
+    figure.savefig(picture, format="png")  # a Figure without pyplot draws with Agg, on any machine
 
 
 def _panel(axes: Axes, rows: Sequence[Row], names: dict[str, str], title: str) -> None:

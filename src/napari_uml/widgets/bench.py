@@ -210,7 +210,7 @@ class Bench(QObject):
         layer = event.source
         self._drop_run_on(layer, "The image changed during the run; press Run again.")
         self.session.forget(str(layer.unique_id))
-        if self.image is layer:
+        if self.image == layer:  # a viewer hands out proxies, which are equal but not the same
             self.choose_image(layer)
 
     def _drop_run_on(self, layer: Layer, why: str) -> None:
