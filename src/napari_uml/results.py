@@ -133,6 +133,23 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PredictionDetails:
+    """What the network went through on the way to a mask, on the image's grid.
+
+    Attributes
+    ----------
+    mutual_mask
+        uint8 (H, W) or (D, H, W): structure numbers of the mutual mask M, the most evident one of every pixel.
+    reliable_mask
+        float32 (Q, H, W) or (D, Q, H, W): reliable mask M^r at the finest level (Eq. 4), not bounded; None without the
+        navigator.
+    """
+
+    mutual_mask: NDArray[np.uint8]
+    reliable_mask: Float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """Everything that the network said of one image (H, W) or one stack (D, H, W).
 
@@ -159,6 +176,8 @@ class Prediction:
     model, device, precision, sigma, seed
         How it was made: name of the model, `cpu` / `cuda:0` / `mps`, `float32` / `bf16` / `fp16`, the noise's standard
         deviation on the [0, 1] scale and its seed.
+    details
+        On request only.
     """
 
     mask: NDArray[np.uint8]
@@ -174,6 +193,7 @@ class Prediction:
     precision: str
     sigma: float = 0.0
     seed: int = 0
+    details: PredictionDetails | None = None
 
     def __post_init__(self) -> None:
         if self.pixel_uncertainty.shape != self.mask.shape:
@@ -216,7 +236,17 @@ def stack_predictions(slices: Sequence[Prediction]) -> Prediction:
         opinions=tuple(o for s in slices for o in s.opinions),
         looked_at=tuple(box for s in slices for box in s.looked_at),
         seconds=sum(s.seconds for s in slices),
+        details=_stack_details([s.details for s in slices]),
     )
+
+
+def _stack_details(slices: Sequence[PredictionDetails | None]) -> PredictionDetails | None:
+    """Those of all slices; None when one has none."""
+    known = [details for details in slices if details is not None]
+    if len(known) < len(slices):
+        return None
+    reliable = [details.reliable_mask for details in known if details.reliable_mask is not None]
+    return PredictionDetails(np.stack([d.mutual_mask for d in known]), np.stack(reliable) if reliable else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_uml.config import Task, preset
-from napari_uml.results import Box, Opinion, Prediction
+from napari_uml.results import Box, Opinion, Prediction, PredictionDetails
 from napari_uml.weights import ModelEntry, WeightsInfo
 from napari_uml.widgets import bench
 
@@ -43,8 +43,9 @@ class FakePredictor:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     def predict_slices(
-        self, image: np.ndarray, sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False
-    ) -> Iterator[Prediction]:
+        self, image: np.ndarray, sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False,
+        details: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
         self.asked.append((image, sigma, seed, roi, stack))
         for number, pixels in enumerate(image if stack else image[None]):
             self.before_slice(number)
@@ -57,6 +58,7 @@ class FakePredictor:
                 pixel_uncertainty=uncertainty, opinions=(opinion,),
                 structure_names=TASK.seg_classes, looked_at=(roi,), mask_map="mask", seconds=0.1, model="fake",
                 device="cpu", precision=self.precision, sigma=sigma, seed=seed,
+                details=PredictionDetails(1 - mask, np.stack([1.0 - mask, 2.0 * mask])) if details else None,
             )  # fmt: skip
 
 

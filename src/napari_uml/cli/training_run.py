@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from napari_uml.results import EpochReport
 
+for _name in ("lightning.fabric", "lightning.pytorch"):  # they tell of precision and processes
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
 PATIENCE: Final = 10.0
 """Seconds that another process waits for the first one to leave before it calls its own error an error."""
 
@@ -57,7 +60,6 @@ def lead(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
     new
         Whether the plan is to be written first.
     """
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells of precision and processes
     if new:
         write_plan(run, plan)
         typer.echo(f"{plan.title}, into {run}: starts from {plan.started_from}", err=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_uml.config import Measurement, Task
+    from napari_uml.results import Prediction
 
 Region = NDArray[np.bool_]
 Axis = Literal["vertical", "horizontal"]
@@ -99,6 +100,32 @@ def measure(
         rows.append(MeasuredValue(structure, "mean uncertainty", mean))
     rows += [_declared(m, mask, probability, task) for m in task.measurements]
     return tuple(rows)
+
+
+def measure_slice(
+    prediction: Prediction, number: int, task: Task, *, spacing: tuple[float, float] | None = None, units: str = "mm"
+) -> tuple[MeasuredValue, ...]:
+    """Measure one slice of a prediction, 0 for an image; where nobody looked nothing is plausible but background.
+
+    Parameters
+    ----------
+    prediction
+        Of an image or a stack.
+    number
+        Of the slice.
+    task, spacing, units
+        As for `measure`.
+    """
+    at = number if prediction.mask.ndim == 3 else slice(None)
+    mask, belief, uncertainty = prediction.mask[at], prediction.pixel_belief[at], prediction.pixel_uncertainty[at]
+    probability = belief + uncertainty / len(prediction.structure_names)
+    box = prediction.looked_at[number]
+    if box is not None:
+        unseen = uncertainty == 1
+        unseen[box.slices] = False
+        probability[:, unseen] = 0
+        probability[0, unseen] = 1
+    return measure(mask, probability, uncertainty, task, spacing=spacing, units=units)
 
 
 def extent(region: Region, axis: Axis) -> int:

@@ -23,8 +23,8 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """
     there = [path for path in paths if path.exists()]
     if there:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise UMLError(f"{there[0]}{more} is there already; choose another folder or allow overwriting (--overwrite).")
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise UMLError(f"{there[0]} is there already{more}; choose another folder or allow overwriting (--overwrite).")
 
 
 @contextmanager
@@ -39,9 +39,10 @@ def replacing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
+        try:
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise UMLError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)

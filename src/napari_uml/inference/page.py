@@ -100,14 +100,12 @@ class Page:
 
 def fitted(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """An image (H, W[, 3]) in [0, 1], a map (H, W) or a mask (H, W) of uint8, brought to (width, height)."""
+    if pixels.ndim == 3:
+        return np.stack([fitted(pixels[..., channel], size) for channel in range(3)], axis=-1)
     if pixels.dtype == np.uint8:
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST))
-    larger = size[0] > pixels.shape[1]
-    how = Image.Resampling.BILINEAR if larger else Image.Resampling.BOX
-    if pixels.ndim == 2:
-        return np.asarray(Image.fromarray(pixels).resize(size, how)).clip(0, 1)
-    coded = Image.fromarray((pixels * 255).round().astype(np.uint8))
-    return np.asarray(coded.resize(size, how), dtype=np.float32) / 255
+    how = Image.Resampling.BILINEAR if size[0] > pixels.shape[1] else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(pixels).resize(size, how)).clip(0, 1)
 
 
 def tint(image: NDArray[np.float32], mask: NDArray[np.uint8], colors: Sequence[str]) -> Picture:

@@ -15,11 +15,14 @@ from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.devices import Device, choose_device, choose_precision
 from napari_uml.inference.folding import fold_batch_norm
+from napari_uml.inference.llvm import leave_triton_out
 from napari_uml.inference.noise import add_noise, check_sigma
 from napari_uml.nn.evidence import belief, uncertainty
-from napari_uml.nn.network import UMLNetwork
-from napari_uml.results import Box, Opinion, Prediction, stack_predictions
+from napari_uml.results import Box, Opinion, Prediction, PredictionDetails, stack_predictions
 from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
+
+leave_triton_out()
+from napari_uml.nn.network import UMLNetwork  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,6 +98,7 @@ class UMLPredictor:
         seed: int = 0,
         roi: Box | None = None,
         stack: bool = False,
+        details: bool = False,
     ) -> Prediction:
         """Structures, class and uncertainty of an image or a stack.
 
@@ -111,6 +115,8 @@ class UMLPredictor:
             Only look at this rectangle.
         stack
             Whether the first axis counts slices.
+        details
+            Also return the mutual and the reliable mask.
 
         Raises
         ------
@@ -121,7 +127,7 @@ class UMLPredictor:
         MemoryLimitError
             When there is not enough memory.
         """
-        slices = list(self.predict_slices(image, sigma, seed, roi, stack))
+        slices = list(self.predict_slices(image, sigma, seed, roi, stack, details))
         return stack_predictions(slices) if stack else slices[0]
 
     def predict_slices(
@@ -131,13 +137,14 @@ class UMLPredictor:
         seed: int = 0,
         roi: Box | None = None,
         stack: bool = False,
+        details: bool = False,
     ) -> Iterator[Prediction]:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
         check_pixels(image, stack=stack)
         check_sigma(sigma)
         pixels = _in_unit(image)
         for number, one in enumerate(pixels if stack else pixels[None]):
-            yield self._predict_one(one, sigma, seed + number, roi)
+            yield self._predict_one(one, sigma, seed + number, roi, details)
 
     def network_input(self, pixels: NDArray[np.float32], sigma: float = 0.0, seed: int = 0) -> Tensor:
         """What the network gets to see of (H, W) or (H, W, 3) in [0, 1]: (3, S, S), with the noise."""
@@ -148,20 +155,24 @@ class UMLPredictor:
         return add_noise(to_input(pixels, self.info.image_size), sigma, seed, grey)
 
     @torch.no_grad()
-    def _predict_one(self, pixels: NDArray[np.float32], sigma: float, seed: int, roi: Box | None) -> Prediction:
+    def _predict_one(
+        self, pixels: NDArray[np.float32], sigma: float, seed: int, roi: Box | None, details: bool
+    ) -> Prediction:
         began = time.perf_counter()
         box = _inside(roi, pixels.shape)
-        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed)
+        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed, details)
         answer = _placed(look, box, pixels.shape, None)
         second = self._second_box(look.mask, box)
         if second is not None:
             box = second
-            answer = _placed(self._look(pixels[box.slices], sigma, seed), box, pixels.shape, answer.maps[0])
+            look = self._look(pixels[box.slices], sigma, seed, details)
+            answer = _placed(look, box, pixels.shape, answer.maps[0])
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
             mask_map="mask" if self.info.config.evidential_mask else "mutual", seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
+            details=answer.details,
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -172,11 +183,11 @@ class UMLPredictor:
             return box
         return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
-    def _look(self, pixels: NDArray[np.float32], sigma: float, seed: int) -> _Look:
+    def _look(self, pixels: NDArray[np.float32], sigma: float, seed: int, details: bool) -> _Look:
         """Read some pixels once; when the GPU fails for lack of memory, on the CPU, from then on."""
         batch = self.network_input(pixels, sigma, seed)[None]
         try:
-            return self._read(batch, pixels.shape[:2])
+            return self._read(batch, pixels.shape[:2], details)
         except (RuntimeError, MemoryError) as error:
             problem = _translated(error, self.device)
             if not isinstance(problem, MemoryLimitError) or self.device.name == "cpu":
@@ -184,23 +195,23 @@ class UMLPredictor:
         failed = self.device.description
         log.warning("%s ran out of memory: going on with the CPU.", failed)
         self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
-        return self._look(pixels, sigma, seed)
+        return self._look(pixels, sigma, seed, details)
 
-    def _read(self, batch: Tensor, shape: tuple[int, int]) -> _Look:
+    def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
-        output = self._run(batch)
+        output = self._run(batch, details)
         evidence = output.mask_evidence.float()
         maps = to_image(torch.cat([uncertainty(evidence), belief(evidence)], dim=1), shape)[0]
         scores = maps[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
         mask = scores.argmax(0).to(torch.uint8).cpu().numpy()
         opinion = Opinion.from_evidence(self.info.task.cls_classes, output.class_evidence[0].float().cpu().numpy())
-        return _Look(mask, maps.cpu().numpy(), opinion)
+        return _Look(mask, maps.cpu().numpy(), opinion, _details(output, shape) if details else None)
 
-    def _run(self, batch: Tensor) -> UMLOutput:
+    def _run(self, batch: Tensor, intermediates: bool) -> UMLOutput:
         batch = batch.to(self.device.name, memory_format=torch.channels_last)
         kind, dtype = self.device.name.split(":")[0], AUTOCAST.get(self.precision)
         with torch.autocast(kind, dtype, enabled=dtype is not None):
-            return self._network(batch)  # type: ignore[no-any-return]
+            return self._network(batch, intermediates)  # type: ignore[no-any-return]
 
     def _move(self, device: Device) -> None:
         self.device, self.precision = device, choose_precision(self._asked_precision, device.name)
@@ -209,11 +220,12 @@ class UMLPredictor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), and the opinion about the class."""
+    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), the opinion about the class, the details."""
 
     mask: NDArray[np.uint8]
     maps: NDArray[np.float32]
     opinion: Opinion
+    details: PredictionDetails | None = None
 
 
 def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwork:
@@ -254,7 +266,27 @@ def _placed(look: _Look, box: Box | None, shape: tuple[int, ...], outside: NDArr
     maps[0] = 1.0 if outside is None else outside
     maps[1] = 1.0 - maps[0]
     maps[:, *box.slices] = look.maps
-    return _Look(mask, maps, look.opinion)
+    return _Look(mask, maps, look.opinion, look.details and _placed_details(look.details, box, shape))
+
+
+def _placed_details(details: PredictionDetails, box: Box, shape: tuple[int, ...]) -> PredictionDetails:
+    """Details of a rectangle on the whole image; around it background, and 0."""
+    mutual = np.zeros(shape[:2], dtype=np.uint8)
+    mutual[box.slices] = details.mutual_mask
+    if details.reliable_mask is None:
+        return PredictionDetails(mutual, None)
+    reliable = np.zeros((len(details.reliable_mask), *shape[:2]), dtype=np.float32)
+    reliable[:, *box.slices] = details.reliable_mask
+    return PredictionDetails(mutual, reliable)
+
+
+def _details(output: UMLOutput, shape: tuple[int, int]) -> PredictionDetails:
+    """The masks in between on a grid (H, W)."""
+    mutual = to_image(output.mutual_evidence.float(), shape)[0].argmax(0).to(torch.uint8).cpu().numpy()
+    reliable = output.intermediates and output.intermediates.reliable_top
+    if reliable is None:
+        return PredictionDetails(mutual, None)
+    return PredictionDetails(mutual, to_image(reliable.float(), shape)[0].cpu().numpy())
 
 
 def _translated(error: RuntimeError | MemoryError, device: Device) -> Exception:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
-from napari_uml.evaluation.measure import MeasuredValue, measure
+from napari_uml.evaluation.measure import MeasuredValue, measure_slice
 from napari_uml.results import Box  # noqa: TC001 (pydantic needs it)
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ class SliceRecord(Settings):
     looked_at
         The rectangle that the answer comes from; None: the whole image.
     mean_uncertainty
-        Mean u of all pixels.
+        Mean u of all pixels, or of those in the rectangle that the user chose.
     mask_sha256
         Of the mask's uint8 numbers, row by row.
     shares
         Share of the image by structure, background included; they sum to 1.
     measurements
-        As `napari_uml.evaluation.measure.measure` gives them.
+        As `napari_uml.evaluation.measure.measure_slice` gives them.
     """
 
     opinion: OpinionRecord
@@ -196,7 +196,7 @@ def make_record(
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
         opinion=_opinion_record(prediction.opinion),
-        slices=tuple(_slice_record(image, prediction, info, n) for n in range(len(prediction.opinions))),
+        slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
     )
 
 
@@ -247,10 +247,12 @@ def _opinion_record(opinion: Opinion) -> OpinionRecord:
     )
 
 
-def _slice_record(image: LoadedImage, prediction: Prediction, info: WeightsInfo, number: int) -> SliceRecord:
+def _slice_record(
+    image: LoadedImage, prediction: Prediction, info: WeightsInfo, roi: Box | None, number: int
+) -> SliceRecord:
     at = number if prediction.mask.ndim == 3 else ...
     mask, uncertainty = prediction.mask[at], prediction.pixel_uncertainty[at]
-    probability = prediction.pixel_belief[at] + uncertainty / len(prediction.structure_names)
+    seen = uncertainty if roi is None else uncertainty[roi.slices]
     counts = np.bincount(mask.ravel(), minlength=len(prediction.structure_names))
     unit = image.units[-1]
     known = image.spacing is not None and unit == image.units[-2] != "pixel"
@@ -258,10 +260,10 @@ def _slice_record(image: LoadedImage, prediction: Prediction, info: WeightsInfo,
     return SliceRecord(
         opinion=_opinion_record(prediction.opinions[number]),
         looked_at=prediction.looked_at[number],
-        mean_uncertainty=float(uncertainty.mean(dtype=np.float64)),
+        mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),
         shares=dict(zip(prediction.structure_names, (counts / mask.size).tolist(), strict=True)),
-        measurements=measure(mask, probability, uncertainty, info.task, spacing=spacing, units=unit),
+        measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit),
     )
 
 

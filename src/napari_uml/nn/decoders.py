@@ -1,7 +1,7 @@
 """The mutual feature decoder and the Uncertainty Navigator (paper §2.2, Eq. 4 and 5).
 
-    MutualDecoder   mixed features f^m_1..4                    ->  mutual logits (B, Q, h1, w1)
-    Navigator       mask features f^s_1..4, f^m_4, M, U        ->  s_1..s_4, M^r_1, M^r_4, r^s
+MutualDecoder   mixed features f^m_1..4                    ->  mutual logits (B, Q, h1, w1)
+Navigator       mask features f^s_1..4, f^m_4, M, U        ->  s_1..s_4, M^r_1, M^r_4, r^s
 """
 
 from __future__ import annotations
@@ -168,4 +168,4 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def shrink(x: Tensor, like: Tensor) -> Tensor:
     """Mean over areas of (B, C, H, W), down to the grid of `like` (B, C', h, w)."""
-    return functional.adaptive_avg_pool2d(x, like.shape[2:])
+    return functional.adaptive_avg_pool2d(x, (like.shape[2], like.shape[3]))

@@ -1,6 +1,6 @@
 """The classification head and the Uncertainty Instructor (paper §2.3, Eq. 6).
 
-    class features f^c_4, mixed features f^m_4, r^s  ->  class logits (B, K), r^c, eta, F
+class features f^c_4, mixed features f^m_4, r^s  ->  class logits (B, K), r^c, eta, F
 """
 
 from __future__ import annotations

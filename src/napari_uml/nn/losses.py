@@ -1,7 +1,7 @@
 """The losses of mutual learning (Eq. 7-10), for batches that may lack labels, masks or parts of masks.
 
 Every term is a sum over examples divided by their number, so that several processes can share one batch: `all_sum`
-adds a tensor up over the processes and is the identity for one process.
+adds a tensor up over the processes and is the identity for one process. Half types are computed in float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_uml.nn.evidence import dirichlet, evidence_from_logits, probability, strength
+from napari_uml.nn.evidence import dirichlet, evidence_from_logits, full_precision, probability, strength
 
 if TYPE_CHECKING:
     from napari_uml.nn.network import UMLOutput
@@ -25,7 +25,8 @@ IGNORE = 255
 WEIGHTS = {"mutual": 0.1, "class": 0.5, "mask": 0.4}
 """Weights of L_m, L_c and L_s in the total loss (Eq. 10)."""
 
-EPSILON = 1.0
+EPSILON = 1.0  # pixels
+DICE_SOURCES = ("expected", "softmax")
 
 AllSum = Callable[[Tensor], Tensor]
 
@@ -65,9 +66,11 @@ def evidential_cross_entropy(evidence: Tensor, target: Tensor, all_sum: AllSum =
     Raises
     ------
     ValueError
-        When the shapes do not match, or a target is not below the number of classes.
+        When the shapes do not match, or a target is no integer, or (found on the CPU only: elsewhere it would have to
+        be waited for) not below the number of classes.
     """
     index, known = _known(evidence, target)
+    evidence = full_precision(evidence)
     chosen = dirichlet(evidence).gather(1, index)
     loss = torch.digamma(strength(evidence)) - torch.digamma(chosen)
     return _mean(loss.squeeze(1), known, all_sum)
@@ -78,14 +81,15 @@ def kl_to_uniform(evidence: Tensor, target: Tensor, all_sum: AllSum = identity) 
 
     With alpha~ = 1 + (1 - y) e: lnGamma(T~) - sum lnGamma(alpha~_k) - lnGamma(K)
     + sum (alpha~_k - 1)(psi(alpha~_k) - psi(T~)), mean over examples. Shapes, returns and raises as
-    `evidential_cross_entropy`.
+    `evidential_cross_entropy`. It can be differentiated once.
     """
     index, known = _known(evidence, target)
-    wrong = evidence.scatter(1, index, 0.0)
-    alpha, total = dirichlet(wrong), strength(wrong)
-    log_ratio = torch.lgamma(total).squeeze(1) - torch.lgamma(alpha).sum(1) - math.lgamma(evidence.shape[1])
+    wrong = _of_others(full_precision(evidence), index)  # the true class has alpha~ = 1, which adds nothing
+    alpha, total = dirichlet(wrong), wrong.sum(dim=1, keepdim=True) + evidence.shape[1]
+    # The derivatives of the three factors detached here cancel exactly: so a step is faster, and rounds less.
+    log_ratio = torch.lgamma(total.detach()).squeeze(1) - torch.lgamma(alpha.detach()).sum(1)
     psi = torch.digamma(alpha) - torch.digamma(total)
-    return _mean(log_ratio + (wrong * psi).sum(1), known, all_sum)
+    return _mean(log_ratio - math.lgamma(evidence.shape[1]) + (wrong.detach() * psi).sum(1), known, all_sum)
 
 
 def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity) -> Tensor:
@@ -112,7 +116,7 @@ def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity)
         As `evidential_cross_entropy`.
     """
     index, known = _known(probabilities, target)
-    p = probabilities.float() * known[:, None]
+    p = full_precision(probabilities) * known[:, None]
     y = torch.zeros_like(p).scatter_(1, index, known[:, None])
     axes = (0, 2, 3)
     overlap, sizes = all_sum(torch.stack([(p * y).sum(axes), p.sum(axes) + y.sum(axes)]))
@@ -136,7 +140,15 @@ def evidential_mask_loss(
         "expected": Dice of p = alpha / T; "softmax": of softmax(e), the authors' habit.
     all_sum
         Adds up over processes.
+
+    Raises
+    ------
+    ValueError
+        As `evidential_cross_entropy`, or when there is no such Dice source.
     """
+    if dice_source not in DICE_SOURCES:
+        raise ValueError(f"Expected a Dice source among {', '.join(DICE_SOURCES)}, got {dice_source!r}.")
+    evidence = full_precision(evidence)
     p = probability(evidence) if dice_source == "expected" else evidence.softmax(1)
     return _evidential(evidence, target, kl_weight, all_sum) + dice_loss(p, target, all_sum)
 
@@ -172,11 +184,11 @@ def uml_loss(
     Raises
     ------
     ValueError
-        When labels or masks do not have the shapes above.
+        When labels or masks do not have the shapes above, or there is no such Dice source.
     """
     mutual = evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum)
     class_ = _evidential(output.class_evidence, labels, kl_weight, all_sum)
-    deep = [dice_loss(s.float().softmax(1), masks, all_sum) for s in output.mask_logits]
+    deep = [dice_loss(full_precision(s).softmax(1), masks, all_sum) for s in output.mask_logits]
     mask = torch.stack(deep).mean()
     if mask_cross_entropy:
         mask = mask + _cross_entropy(output.mask_logits[0], masks, all_sum)
@@ -194,21 +206,28 @@ def _evidential(evidence: Tensor, target: Tensor, kl_weight: float, all_sum: All
 
 def _cross_entropy(logits: Tensor, target: Tensor, all_sum: AllSum) -> Tensor:
     index, known = _known(logits, target)
-    return _mean(functional.cross_entropy(logits.float(), index.squeeze(1), reduction="none"), known, all_sum)
+    loss = functional.cross_entropy(full_precision(logits), index.squeeze(1), reduction="none")
+    return _mean(loss, known, all_sum)
+
+
+def _of_others(values: Tensor, index: Tensor) -> Tensor:
+    """(B, K, ...) without the class `index` (B, 1, ...) of every example -> (B, K - 1, ...)."""
+    others = torch.arange(values.shape[1] - 1, device=values.device).view(1, -1, *[1] * (values.ndim - 2))
+    return values.gather(1, others + (others >= index))
 
 
 def _known(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Class numbers with a class axis, (B, 1, ...) int64, 0 where unknown; and 1.0 where known, (B, ...)."""
+    """Class numbers with a class axis, (B, 1, ...) int64, 0 where unknown; and 1 where known, else 0, (B, ...)."""
     expected = (values.shape[0], *values.shape[2:])
-    if tuple(target.shape) != expected:
-        raise ValueError(f"Expected targets of shape {expected}, got {tuple(target.shape)}.")
+    if tuple(target.shape) != expected or target.is_floating_point():
+        raise ValueError(f"Expected integer targets of shape {expected}, got {target.dtype} {tuple(target.shape)}.")
     known = (target >= 0) & (target != IGNORE)
     index = torch.where(known, target, 0).long()
-    if index.numel() and int(index.max()) >= values.shape[1]:
+    if target.device.type == "cpu" and index.numel() and int(index.max()) >= values.shape[1]:
         raise ValueError(f"Expected class numbers below {values.shape[1]}, got {int(index.max())}.")
-    return index[:, None], known.float()
+    return index[:, None], known.to(full_precision(values).dtype)
 
 
 def _mean(values: Tensor, known: Tensor, all_sum: AllSum) -> Tensor:
-    total, count = all_sum(torch.stack([(values * known).sum(), known.sum()]))
-    return total / count.clamp(min=1)
+    sums = all_sum(torch.stack([(values * known).sum(), known.sum()]))
+    return sums[0] / sums[1].clamp(min=1)

@@ -1,6 +1,6 @@
 """The mixer f^m: projects, shuffles and attends to the features of both encoders at one level (paper §2.1).
 
-    class features (B, C_c, h, w), mask features (B, C_s, h, w)  ->  mixed features (B, width, h, w)
+class features (B, C_c, h, w), mask features (B, C_s, h, w)  ->  mixed features (B, width, h, w)
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ class PolarisedAttention(nn.Module):
         y = x * z[:, :, None, None]
         q = self.spatial_query(y.mean(dim=(2, 3)))  # (B, C/2)
         weight = (q @ self.spatial_value.weight)[:, None, :]  # (B, 1, C)
-        score = torch.matmul(weight, y.flatten(2)).unflatten(2, y.shape[2:])  # (B, 1, h, w)
+        score = torch.matmul(weight, y.flatten(2)).view(-1, 1, *y.shape[2:])  # (B, 1, h, w)
         g = torch.sigmoid(score + (q @ self.spatial_value.bias)[:, None, None, None])
         return g * y + y

@@ -1,11 +1,11 @@
 """The UML network (paper Fig. 2).
 
-    image (B, 1 or 3, H, W) in [0, 1]
-      encoders    f^c_1..4, f^s_1..4       finest first
-      mixers      f^m_1..4
-      Psi         mutual evidence e^s      (B, Q, H, W)  ->  M, U
-      navigator   s_1..s_4, r^s            mask logits, s_1 the final mask's
-      instructor  class evidence e^c       (B, K)
+image (B, 1 or 3, H, W) in [0, 1]
+encoders    f^c_1..4, f^s_1..4       finest first
+mixers      f^m_1..4
+Psi         mutual evidence e^s      (B, Q, H, W)  ->  M, U
+navigator   s_1..s_4, r^s            mask logits, s_1 the final mask's
+instructor  class evidence e^c       (B, K)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from napari_uml.nn.decoders import MutualDecoder, Navigator, upsample
 from napari_uml.nn.encoders import Encoder
-from napari_uml.nn.evidence import dirichlet, evidence_from_logits, uncertainty
+from napari_uml.nn.evidence import dirichlet, evidence_from_logits, full_precision, uncertainty
 from napari_uml.nn.instructor import Instructor
 from napari_uml.nn.mixer import Mixer
 
@@ -67,7 +67,7 @@ class UMLOutput:
     mutual_evidence
         e^s (B, Q, H, W), non-negative, float32: evidence of the mutual mask M.
     mask_logits
-        s_1..s_4, finest first, each (B, Q, H, W) on the input's grid; the final mask is argmax s_1.
+        s_1..s_4, finest first, each (B, Q, H, W) float32 on the input's grid; the final mask is argmax s_1.
     evidential_mask
         Whether softplus(s_1) is trained as evidence, too.
     intermediates
@@ -95,7 +95,17 @@ class UMLNetwork(nn.Module):
         Every number of it; see `napari_uml.config.preset`.
     download
         False builds pretrained encoders without their weights, to be filled from a weights file.
+
+    Raises
+    ------
+    ValueError
+        When an encoder does not exist or does not fit, or the two have different strides.
+    WeightsError
+        When pretrained weights cannot be had.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: UMLConfig, download: bool = True) -> None:
         super().__init__()
@@ -108,13 +118,15 @@ class UMLNetwork(nn.Module):
                 f"{config.class_encoder.name} and {self.mask_encoder.strides} of {config.seg_encoder.name}."
             )
         levels = zip(self.class_encoder.channels, self.mask_encoder.channels, config.mixer_widths, strict=True)
-        self.mixers = nn.ModuleList(Mixer(c, s, config.mixer_project, w, config.mixer_groups) for c, s, w in levels)
-        mixed = [mixer.width for mixer in self.mixers]
+        mixers = [Mixer(c, s, config.mixer_project, w, config.mixer_groups) for c, s, w in levels]
+        self.mixers = nn.ModuleList(mixers)
+        mixed = [mixer.width for mixer in mixers]
         q, dropout = config.num_structures, config.dropout
         self.mutual = MutualDecoder(mixed, config.decoder_widths, config.mutual_head_width, q, dropout)
         self.navigator = Navigator(
-            self.mask_encoder.channels, mixed[3], config.decoder_widths, config.bottom_width, q, dropout, config.navigator
-        )
+            self.mask_encoder.channels, mixed[3], config.decoder_widths, config.bottom_width, q, dropout,
+            config.navigator,
+        )  # fmt: skip
         self.instructor = Instructor(
             self.class_encoder.channels[3] + mixed[3], config.head, config.head_widths, self.navigator.channels,
             config.num_classes, dropout, config.instructor,
@@ -161,8 +173,8 @@ class UMLNetwork(nn.Module):
         navigation = self.navigator(mask_features, mixed[3], mutual_mask, uncertainty(evidence))
         instruction = self.instructor(class_features[3], mixed[3], navigation.features)
 
-        def to_input(logits: Tensor) -> Tensor:
-            return upsample(logits, x.shape[2:])[:, :, : size[0], : size[1]]
+        def to_input(logits: Tensor) -> Tensor:  # few channels: the plain layout is the faster one
+            return upsample(full_precision(logits).contiguous(), x.shape[2:])[:, :, : size[0], : size[1]]
 
         return UMLOutput(
             class_evidence=evidence_from_logits(instruction.logits),

@@ -54,10 +54,13 @@ def draw_curves(path: Path, picture: Path, title: str = "") -> None:
     _panel(losses, rows, {name: name.removeprefix(LOSS) for name in names if name.startswith(LOSS)}, "training loss")
     _panel(dice, rows, {n: n.removeprefix(DICE) for n in names if n.startswith(DICE)}, "validation Dice")
     shown = {"auc": "AUC", "acc": "accuracy"}
-    _panel(classes, rows, {n: text for n, text in shown.items() if n in names}, "validation, class")
+    _panel(classes, rows, {n: text for n, text in shown.items() if n in names}, "validation AUC and accuracy")
     _panel(rate, rows, {"learning_rate": "learning rate"}, "learning rate")
     for axes in (dice, classes):
         axes.set_ylim(0, 1)
+    losses.set_ylim(bottom=0)
+    for axes in (classes, rate):
+        axes.set_xlabel("epoch")
     best = max((row for row in rows if "score" in row), key=lambda row: row["score"], default=None)
     if best is not None:
         for axes in (losses, dice, classes, rate):
@@ -73,8 +76,7 @@ def _panel(axes: Axes, rows: Sequence[Row], names: dict[str, str], title: str) -
 
     axes.set_title(title, fontsize=11, loc="left")
     axes.grid(alpha=0.25)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for number, (name, label) in enumerate(names.items()):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         marker = "o" if len(points) < 30 else ""

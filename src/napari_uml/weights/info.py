@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
+from napari_uml.calibration import Calibration
 from napari_uml.config import Focus, Settings, Task, UMLConfig
 from napari_uml.errors import WeightsError
 
@@ -44,7 +45,7 @@ class WeightsInfo(Settings):
     validation
         Figures on the validation images (design.md, "Metrics record").
     calibration
-        How a belief becomes the chance of an error, with the validation set's name and n; None: not calibrated.
+        How the uncertainty becomes the chance of an error, with the validation set's name and n; None: not calibrated.
     intensity
         `mean` and `std` of the training images, on the [0, 1] scale, one number a channel.
     licence, not_for
@@ -64,7 +65,7 @@ class WeightsInfo(Settings):
     focus: Focus | None = None
     training: dict[str, JsonValue]
     validation: dict[str, JsonValue]
-    calibration: dict[str, JsonValue] | None = None
+    calibration: Calibration | None = None
     intensity: dict[Literal["mean", "std"], tuple[float, ...]]
     licence: str
     not_for: str

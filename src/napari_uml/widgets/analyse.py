@@ -8,11 +8,16 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.bench import Bench
+from napari_uml.widgets.extra_panel import ExtraPanel
 from napari_uml.widgets.input_panel import InputPanel
+from napari_uml.widgets.measurements_panel import MeasurementsPanel
 from napari_uml.widgets.model_panel import ModelPanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.places_panel import PlacesPanel
+from napari_uml.widgets.readout_panel import ReadoutPanel
 from napari_uml.widgets.run_panel import RunPanel
+from napari_uml.widgets.slices_panel import SlicesPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +27,9 @@ if TYPE_CHECKING:
 
     from napari_uml.widgets.session import Predictor, Session
 
-SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel)
+SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel, MeasurementsPanel, SlicesPanel, ExtraPanel)
 """The panels that scroll, from top to bottom; one with a title gets a section that folds."""
-PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel)
+PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel, PlacesPanel, ReadoutPanel)
 """The panels below them that stay visible."""
 
 

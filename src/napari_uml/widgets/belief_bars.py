@@ -23,10 +23,17 @@ _MARGIN, _GAP, _BAR = 5, 8, 0.55  # pixels at the sides and between columns; hei
 
 
 class BeliefBars(QWidget):
-    """Shows an opinion; before there is one, the names of the classes with empty bars."""
+    """Shows an opinion; before there is one, the names of the classes with empty bars.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    named
+        Whether the names stand before the bars; a second set beside the first needs none.
+    """
+
+    def __init__(self, parent: QWidget | None = None, named: bool = True) -> None:
         super().__init__(parent)
+        self._named = named
         self._names: tuple[str, ...] = ()
         self._values: tuple[float, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -44,18 +51,18 @@ class BeliefBars(QWidget):
 
     def sizeHint(self) -> QSize:
         """Wide enough for names and numbers, one row each."""
-        return QSize(300, self._row_height() * max(len(self._names), 2))
+        return QSize(300 if self._named else 120, self._row_height() * max(len(self._names), 2))
 
     def minimumSizeHint(self) -> QSize:
         """As high as the hint; names are shortened where it is narrow."""
-        return QSize(160, self.sizeHint().height())
+        return QSize(160 if self._named else 90, self.sizeHint().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw one row a class: name, bar, number."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         metrics = self.fontMetrics()
-        name_width = min(max((metrics.horizontalAdvance(n) for n in self._names), default=0) + 2, self.width() * 2 // 5)
+        name_width = self._name_width()
         number_width = metrics.horizontalAdvance("0.000")
         row = float(self._row_height())
         for number, name in enumerate(self._names):
@@ -63,9 +70,10 @@ class BeliefBars(QWidget):
             top = number * row
             label = metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, name_width)
             cell = QRectF(_MARGIN, top, name_width, row)
-            self._text(painter, cell, Qt.AlignmentFlag.AlignLeft, label, self._is_top(number))
+            if self._named:
+                self._text(painter, cell, Qt.AlignmentFlag.AlignLeft, label, self._is_top(number))
             right = self.width() - _MARGIN - number_width
-            bar = QRectF(cell.right() + _GAP, top + row * (1 - _BAR) / 2, 0, row * _BAR)
+            bar = QRectF(cell.right() + (_GAP if self._named else 0), top + row * (1 - _BAR) / 2, 0, row * _BAR)
             bar.setRight(right - _GAP)
             self._bar(painter, bar, value, name is UNCERTAINTY)
             cell = QRectF(right, top, number_width, row)
@@ -75,6 +83,12 @@ class BeliefBars(QWidget):
 
     def _row_height(self) -> int:
         return int(self.fontMetrics().height() * 1.45)
+
+    def _name_width(self) -> int:
+        if not self._named:
+            return 0
+        advances = (self.fontMetrics().horizontalAdvance(name) for name in self._names)
+        return min(max(advances, default=0) + 2, self.width() * 2 // 5)
 
     def _is_top(self, number: int) -> bool:
         beliefs = self._values[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_uml.weights import list_models
 from napari_uml.widgets.geometry import placement, rectangle
 from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.layers import ResultLayers, is_result
+from napari_uml.widgets.preferences import Preferences, read_preferences, use_cache_folder, watch_preferences
 from napari_uml.widgets.session import Loaded, Message, Progress, Result, Session, Source, State, missing_input
 from napari_uml.widgets.worker import Runner
 
@@ -42,9 +44,12 @@ class Bench(QObject):
     ----------
     images_changed
         Emitted when image or Shapes layers were added, removed, renamed or moved.
+    closing
+        Emitted when the dock is closed: work in the background stops.
     """
 
     images_changed = Signal()
+    closing = Signal()
 
     def __init__(
         self,
@@ -62,7 +67,8 @@ class Bench(QObject):
         self._running_on: Layer | None = None
         self._watched: list[Layer] = []
         self._connect()
-        self.refresh_models()
+        self.preferences = Preferences()
+        self._on_preferences()
         self._on_layers()
 
     @property
@@ -147,6 +153,7 @@ class Bench(QObject):
 
     def close(self) -> None:
         """Stop for good; nothing more is shown."""
+        self.closing.emit()
         self.runner.drop()
 
     def report(self, error: Exception) -> None:
@@ -167,6 +174,16 @@ class Bench(QObject):
         self.runner.yielded.connect(self._on_yielded)
         self.runner.failed.connect(self.report)
         self.runner.finished.connect(self._on_finished)
+        watch_preferences(self._on_preferences)
+
+    def _on_preferences(self, _event: object = None) -> None:
+        """Start from what the user prefers, and follow when they change it."""
+        before, self.preferences = self.preferences, read_preferences()
+        use_cache_folder(self.preferences.cache_folder)
+        for name in ("model", "device", "precision"):
+            if getattr(before, name) != (wanted := getattr(self.preferences, name)):
+                setattr(self.session, name, wanted)
+        self.refresh_models()
 
     def _on_layers(self) -> None:
         """Follow the layer list: watch new layers, let go of those that went, choose another image when it went."""
@@ -232,12 +249,16 @@ class Bench(QObject):
         if isinstance(value, Progress):
             self.session.progress = value
         elif isinstance(value, Loaded):
-            self.session.loaded = value
+            self.session.loaded = self._preferred(value)
         elif isinstance(value, Message):
             self.session.message = value
         elif isinstance(value, Result) and self._running_on is not None:
+            value = replace(value, loaded=self._preferred(value.loaded))
             self.session.accept(value)
             self.layers.show(self._running_on, value)
+
+    def _preferred(self, loaded: Loaded) -> Loaded:
+        return replace(loaded, info=self.preferences.applied(loaded.info))
 
     def _on_finished(self) -> None:
         self._running_on = None
@@ -261,3 +282,12 @@ def position_in(layer: Layer, point: Sequence[float]) -> tuple[int, ...]:
     index = np.zeros(len(shape), dtype=int)
     index[: layer.ndim] = np.rint(layer.world_to_data(point)).astype(int)
     return tuple(int(i) for i in np.clip(index, 0, np.array(shape) - 1))
+
+
+def element_at(layer: Layer, point: Sequence[float]) -> tuple[int, ...] | None:
+    """The element of a layer's array at a point of the world; None when it lies outside."""
+    shape = array_of(layer).shape
+    index = np.rint(layer.world_to_data(point)).astype(int)
+    if (index < 0).any() or (index >= shape[: layer.ndim]).any():
+        return None
+    return (*(int(i) for i in index), *(0,) * (len(shape) - layer.ndim))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import napari
 import napari.viewer
 from qtpy.QtCore import QEventLoop
+from qtpy.QtWidgets import QApplication
 
 from napari_uml.data.reading import read_image
 from napari_uml.errors import UMLError
@@ -14,7 +15,7 @@ from napari_uml.inference.files import refuse_existing, replacing
 from napari_uml.inference.run_record import RunSettings, make_record
 from napari_uml.inference.saving import RESULTS, file_names, save_prediction, write_tiff
 from napari_uml.inference.tables import write_results
-from napari_uml.widgets.session import State
+from napari_uml.widgets.session import State, missing_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,8 @@ def open_demo(model: str = MODEL) -> tuple[napari.viewer.Viewer, AnalyseWidget]:
     viewer.window.resize(*SIZE)
     viewer.open_sample(PLUGIN, SAMPLE)
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    QApplication.processEvents()  # the dock takes its place beside the canvas
+    viewer.reset_view()
     dock.session.model = model
     dock.bench.run()
     return viewer, dock
@@ -75,6 +78,7 @@ def save_demo(folder: Path, *, overwrite: bool = False, model: str = MODEL) -> l
     viewer, dock = open_demo(model)
     try:
         result = _wait_for_result(dock)
+        viewer.status = ""
         with replacing(window) as part:
             viewer.screenshot(str(part), canvas_only=False, flash=False)
         return [window, table, source, *_save_result(folder, viewer, result)]
@@ -84,12 +88,17 @@ def save_demo(folder: Path, *, overwrite: bool = False, model: str = MODEL) -> l
 
 def _wait_for_result(dock: AnalyseWidget) -> Result:
     session, loop = dock.session, QEventLoop()
-    session.events.state.connect(loop.quit)
-    while session.state is not State.IDLE:
+
+    def leave_when_idle(state: State) -> None:
+        if state is State.IDLE:
+            loop.quit()
+
+    session.events.state.connect(leave_when_idle)
+    if session.state is not State.IDLE:
         loop.exec()
-    session.events.state.disconnect(loop.quit)
+    session.events.state.disconnect(leave_when_idle)
     if session.result is None:
-        raise UMLError(session.message.text if session.message else f"The model {session.model!r} is not there.")
+        raise UMLError(session.message.text if session.message else missing_input(session))
     return session.result
 
 

@@ -45,6 +45,33 @@ def placement(layer: Layer, offset: ArrayLike) -> dict[str, Any]:
     }
 
 
+def pixel_size(layer: Layer, reading: Reading, ndim: int) -> tuple[tuple[float, float], str] | None:
+    """Height and width of a pixel in the world, and their unit.
+
+    Parameters
+    ----------
+    layer
+        The image.
+    reading
+        Which of its axes are rows and columns.
+    ndim
+        Axes of its array, colours included.
+
+    Returns
+    -------
+    The product of both is the area of a pixel, sheared or not. None when the layer has no unit of length, or two.
+    """
+    axes = reading.plane_axes(ndim)
+    names = {f"{layer.units[axis]:~P}" for axis in axes}
+    if len(names) != 1 or any(not layer.units[axis].is_compatible_with("m") for axis in axes):
+        return None
+    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    down, across = (np.array(layer.data_to_world(np.eye(layer.ndim)[axis])) - origin for axis in axes)
+    height = float(np.linalg.norm(down))
+    area = float(np.sqrt(max((down @ down) * (across @ across) - (down @ across) ** 2, 0.0)))
+    return (height, area / height), names.pop()
+
+
 def rectangle(shapes: Shapes, image: Layer, reading: Reading, shape: Sequence[int]) -> Box | None:
     """The selected rectangle of a Shapes layer (else the last one drawn) in pixels of an image.
 

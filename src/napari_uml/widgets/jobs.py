@@ -35,7 +35,10 @@ def analyse(request: Request, data: Any) -> Job:
         yield Progress(0, total)
         began_on = predictor.device.description
         done: list[Prediction] = []
-        for one in predictor.predict_slices(pixels, request.sigma, request.seed, request.box, request.all_slices):
+        slices = predictor.predict_slices(
+            pixels, request.sigma, request.seed, request.box, request.all_slices, request.details
+        )
+        for one in slices:
             done.append(one)
             yield Progress(len(done), total)
             if stopped():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Task
     from napari_uml.widgets.session import Result
-
-Role = Literal["structures", "uncertainty"]
 
 MARK = "napari-uml"
 """Key of a layer's metadata that says which result it shows, so that a reopened dock finds it again."""
@@ -51,7 +49,7 @@ class ResultLayers:
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = viewer
-        self._layers: dict[tuple[str, Role], Layer] = {}
+        self._layers: dict[tuple[str, str], Layer] = {}
 
     def show(self, source: Layer, result: Result) -> None:
         """Show a result where its source lies.
@@ -67,9 +65,26 @@ class ResultLayers:
         uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
         self._put(source, "uncertainty", uncertainty, where, _uncertainty_style())
         mask, where = _placed(prediction.mask.copy(), source, result)
-        self._put(source, "structures", mask, where, _mask_style(task))
+        self._put(source, "structures", mask, where, mask_style(task))
 
-    def get(self, source: Layer, role: Role) -> Layer | None:
+    def show_extra(self, source: Layer, result: Result, role: str, array: NDArray[Any], style: dict[str, Any]) -> None:
+        """Show a further map of a result; as labels when the style has `features`, else as an image.
+
+        Parameters
+        ----------
+        source, result
+            As for `show`.
+        role
+            Names the layer; one layer a role.
+        array
+            (H, W) or (D, H, W), on the grid of the image.
+        style
+            As napari's layers take it.
+        """
+        data, where = _placed(array, source, result)
+        self._put(source, role, data, where, style)
+
+    def get(self, source: Layer, role: str) -> Layer | None:
         """The layer in the viewer that shows a result of `source`."""
         key = (str(source.unique_id), role)
         layer = self._layers.get(key) or self._find(*key)
@@ -79,11 +94,11 @@ class ResultLayers:
         """Leave the results of a layer that is gone to the user."""
         self._layers = {known: layer for known, layer in self._layers.items() if known[0] != key}
 
-    def _find(self, key: str, role: Role) -> Layer | None:
+    def _find(self, key: str, role: str) -> Layer | None:
         mark = {"of": key, "role": role}
         return next((layer for layer in self._viewer.layers if layer.metadata.get(MARK) == mark), None)
 
-    def _put(self, source: Layer, role: Role, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
+    def _put(self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
         layer = self.get(source, role)
         if layer is not None and layer.ndim == data.ndim:
             layer.data = data
@@ -94,11 +109,11 @@ class ResultLayers:
         self._layers[str(source.unique_id), role] = layer
 
     def _add(
-        self, source: Layer, role: Role, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
+        self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
     ) -> Layer:
         mark = {MARK: {"of": str(source.unique_id), "role": role}}
         name = f"{source.name} {role}"
-        if role == "uncertainty":
+        if "features" not in style:
             return self._viewer.add_layer(Image(data, name=name, metadata=mark, **where, **style))
         labels = Labels(data, name=name, metadata=mark, **where, **style)
         labels.events.paint.connect(self._on_painted)
@@ -118,7 +133,8 @@ def _placed(array: NDArray[Any], source: Layer, result: Result) -> tuple[NDArray
     return data, placement(source, offset)
 
 
-def _mask_style(task: Task) -> dict[str, Any]:
+def mask_style(task: Task) -> dict[str, Any]:
+    """Names and colours of a labels layer that shows a mask."""
     colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
     colors |= {number: color for number, color in enumerate(task.colors) if number > 0}
     return {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout
 
 from napari_uml.errors import WeightsError
 from napari_uml.weights import read_info
@@ -12,19 +13,36 @@ from napari_uml.widgets.belief_bars import BeliefBars
 from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.session import State, missing_input
+from napari_uml.widgets.trust_line import TrustLine, trust_in
 
 if TYPE_CHECKING:
     from napari_uml.config import Task
     from napari_uml.widgets.session import Result, Session
 
 EMPTY = "Press Run to see what the network believes."
+VOLUME_TIP = (
+    "The opinion about the whole stack: averaging belief fusion, which is the opinion that the mean evidence of all "
+    "analysed slices holds.\nMore slices do not make it surer by themselves."
+)
 
 
 class OpinionPanel(Panel):
-    """Heading, belief bars, legend, and where the answer comes from."""
+    """Heading, belief bars (of a stack: of the slice in view and of the volume), trust, legend, and origin."""
 
     def _build(self) -> None:
-        self.heading, self.bars, self.legend, self.origin = QLabel(), BeliefBars(), Legend(), QLabel()
+        self.heading, self.legend, self.origin, self.trust = QLabel(), Legend(), QLabel(), TrustLine()
+        self.bars, self.volume_bars = BeliefBars(), BeliefBars(named=False)
+        self.slice_title, self.volume_title = QLabel(), QLabel("Volume")
+        self.volume_title.setToolTip(VOLUME_TIP)
+        sets = QGridLayout()
+        sets.setSpacing(1)
+        sets.setHorizontalSpacing(6)
+        sets.setColumnStretch(0, 5)
+        sets.setColumnStretch(1, 3)
+        for column, (title, bars) in enumerate([(self.slice_title, self.bars), (self.volume_title, self.volume_bars)]):
+            title.setAlignment(Qt.AlignmentFlag.AlignRight)
+            sets.addWidget(title, 0, column)
+            sets.addWidget(bars, 1, column)
         for label in (self.heading, self.origin):
             label.setWordWrap(True)
         self.origin.setStyleSheet("font-size: 8pt;")
@@ -33,29 +51,59 @@ class OpinionPanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        for part in (self.heading, self.bars, self.legend, self.origin):
+        layout.addWidget(self.heading)
+        layout.addLayout(sets)
+        for part in (self.trust, self.legend, self.origin):
             layout.addWidget(part)
 
     def _connect(self) -> None:
         events = self.session.events
         for signal in (events.result, events.model, events.models, events.state, events.source):
             signal.connect(self._show_result)
+        events.position.connect(self._show_slice)
         self._show_result()
 
     def _show_result(self) -> None:
         result = self.session.result
         task = result.loaded.info.task if result else _task_of(self.session)
-        opinion = result.prediction.opinion if result else None
         idle = self.session.state is State.IDLE
         waiting = (missing_input(self.session) or EMPTY) if idle else "The network is looking at the image…"
-        self.heading.setText(f"Most belief: <b>{opinion.predicted}</b>" if opinion else waiting)
-        self.bars.set_opinion(opinion, task.cls_classes if task else ())
+        self.heading.setText(waiting)
+        self.bars.set_opinion(None, task.cls_classes if task else ())
+        self._show_volume()
+        self._show_slice()
         self.bars.setVisible(task is not None)
         self.legend.setVisible(task is not None)
         if task is not None:
             self.legend.set_task(task)
         self.origin.setText(origin(result) if result else "")
         self.origin.setVisible(result is not None)
+
+    def _show_slice(self) -> None:
+        """Follow the slider of a stack; nothing changes for an image."""
+        result = self.session.result
+        self.trust.setVisible(result is not None)
+        if result is None:
+            return
+        opinion = result.opinion_at(self.session.position)
+        whole = result.prediction.opinion
+        text = f"Most belief: <b>{opinion.predicted}</b>"
+        if result.done > 1:
+            number = result.slice_at(self.session.position)
+            self.slice_title.setText(f"Slice {number}")
+            text += f" in slice {number}, <b>{whole.predicted}</b> in the volume"
+        self.heading.setText(text)
+        self.bars.set_opinion(opinion)
+        self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration))
+
+    def _show_volume(self) -> None:
+        result = self.session.result
+        several = result is not None and result.done > 1
+        for part in (self.slice_title, self.volume_title, self.volume_bars):
+            part.setVisible(several)
+        if result is not None and several:
+            self.volume_bars.set_opinion(result.prediction.opinion)
+            self.volume_bars.setToolTip(f"{self.volume_bars.accessibleDescription()}\n{VOLUME_TIP}")
 
 
 def origin(result: Result) -> str:

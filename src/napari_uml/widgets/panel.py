@@ -27,10 +27,13 @@ class Panel(QWidget):
         Heading of its section; a panel without one stands without a section.
     expanded
         Whether its section is open at first.
+    tour
+        What the tour says of it, two or three sentences; a panel without is left out.
     """
 
     title: ClassVar[str] = ""
     expanded: ClassVar[bool] = False
+    tour: ClassVar[str] = ""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,6 +147,9 @@ def add_row(layout: QFormLayout, text: str, field: QWidget, tip: str) -> QLabel:
     label.setToolTip(tip)
     field.setToolTip(tip)
     field.setAccessibleName(text)
+    for part in field.findChildren(QComboBox):
+        part.setToolTip(part.toolTip() or tip)
+        part.setAccessibleName(part.accessibleName() or text)
     layout.addRow(label, field)
     return label
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_uml.data.reading import LoadedImage
+
     LayerData = tuple[NDArray[np.float32], dict[str, Any], str]
     Paths = str | list[str]
 
@@ -24,18 +26,18 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]]:
 def read_layers(path: Paths) -> list[LayerData]:
     """One image layer a file, with pixels in [0, 1] and the file's spacing and units.
 
-    The layer's metadata keep `scaling` (how the numbers became [0, 1]) and `affine` (the patient's orientation).
+    The layer's metadata keep `path`, `scaling` (how the numbers became [0, 1]) and `affine` (the patient's orientation).
 
     Raises
     ------
     ImageError
         When a file cannot be read, in one sentence.
     """
-    return [_read_layer(file) for file in ([path] if isinstance(path, str) else path)]
+    return [layer_data(read_image(file)) for file in ([path] if isinstance(path, str) else path)]
 
 
-def _read_layer(path: str) -> LayerData:
-    image = read_image(path)
+def layer_data(image: LoadedImage) -> LayerData:
+    """What napari makes an image layer of."""
     is_rgb = image.pixels.ndim - image.is_stack == 3
     attributes = {
         "name": image.path.name.removesuffix(".gz").rpartition(".")[0] or image.path.name,
@@ -43,6 +45,6 @@ def _read_layer(path: str) -> LayerData:
         "contrast_limits": None if is_rgb else (0.0, 1.0),
         "scale": image.spacing,
         "units": image.units,
-        "metadata": {"scaling": image.scaling, "affine": image.affine},
+        "metadata": {"path": str(image.path), "scaling": image.scaling, "affine": image.affine},
     }
     return image.pixels, attributes, "image"

@@ -43,8 +43,9 @@ class Predictor(Protocol):
         """The device in use; another one after it ran out of memory."""
 
     def predict_slices(
-        self, image: NDArray[Any], sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False
-    ) -> Iterator[Prediction]:
+        self, image: NDArray[Any], sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False,
+        details: bool = False,
+    ) -> Iterator[Prediction]:  # fmt: skip
         """A prediction a slice, as soon as it is there."""
 
 
@@ -94,6 +95,8 @@ class Request:
         The rectangle to look at; None: the whole image.
     model, device, precision, sigma, seed
         As `UMLPredictor.load` and `predict` take them.
+    details
+        Whether the masks in between are wanted, too; they do not change the answer.
     """
 
     source: Source
@@ -106,6 +109,7 @@ class Request:
     precision: str
     sigma: float
     seed: int
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,11 +160,15 @@ class Result:
         """Slices answered."""
         return len(self.prediction.opinions)
 
-    def opinion_at(self, position: Sequence[int]) -> Opinion:
-        """The opinion about the slice at that position of the layer; the last one beyond the end."""
+    def slice_at(self, position: Sequence[int]) -> int:
+        """Number of the analysed slice at that position of the layer; the last one beyond the end, 0 for an image."""
         axis = self.request.reading.stack_axis
         number = position[axis] if axis is not None and self.request.all_slices else 0
-        return self.prediction.opinions[min(number, self.done - 1)]
+        return min(number, self.done - 1)
+
+    def opinion_at(self, position: Sequence[int]) -> Opinion:
+        """The opinion about the slice at that position of the layer; the last one beyond the end."""
+        return self.prediction.opinions[self.slice_at(position)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +208,8 @@ class Session:
         As `UMLPredictor.load` takes them.
     sigma, seed
         Of the noise on the network's input.
+    details
+        Whether the next run brings the masks in between.
     state, progress
         What the worker does, and how far it is.
     loaded
@@ -224,6 +234,7 @@ class Session:
     precision: str = "auto"
     sigma: float = 0.0
     seed: int = 0
+    details: bool = False
     state: State = State.IDLE
     progress: Progress = Progress(0, 0)
     loaded: Loaded | None = None
@@ -272,6 +283,7 @@ class Session:
             all_slices=self.reading.stack_axis is not None and self.slices == "all",
             box=self.box if self.area == "rectangle" else None,
             model=self.model, device=self.device, precision=self.precision, sigma=self.sigma, seed=self.seed,
+            details=self.details,
         )  # fmt: skip
 
 

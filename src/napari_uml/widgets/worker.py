@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,8 @@ class Runner(QObject):
     def __init__(self, load: Callable[[str, str, str], Predictor] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._shelf = _Shelf(load or load_predictor)
-        self._task: _Task | None = None
-        self._next: _Task | None = None
+        self._task: Task | None = None
+        self._next: Task | None = None
 
     @property
     def is_running(self) -> bool:
@@ -57,7 +58,7 @@ class Runner(QObject):
 
     def submit(self, job: Job, model: str, device: str, precision: str) -> None:
         """Run a job; one that is running is stopped first and nothing more is heard of it (newest wins)."""
-        task = _Task(self._shelf, job, (model, device, precision), self)
+        task = Task(partial(_work, self._shelf, job, (model, device, precision)), self)
         task.ended.connect(self._on_ended)
         if self._task is None:
             self._start(task)
@@ -77,7 +78,7 @@ class Runner(QObject):
         if self._task is not None:
             self._task.drop()
 
-    def _start(self, task: _Task) -> None:
+    def _start(self, task: Task) -> None:
         self._task = task
         task.yielded.connect(self.yielded)
         task.failed.connect(self.failed)
@@ -110,24 +111,31 @@ class _Shelf:
         return self._predictor
 
 
-class _Task(QObject):
-    """One job and its worker; after `drop` it is silent but for `ended`."""
+class Task(QObject):
+    """A generator in a worker thread; its signals arrive in the GUI thread, after `drop` none but `ended`.
+
+    Parameters
+    ----------
+    work
+        Makes the generator of a function that says whether to stop; its errors must not be `RuntimeError`.
+    """
 
     yielded = Signal(object)
     failed = Signal(object)
     ended = Signal()
 
-    def __init__(self, shelf: _Shelf, job: Job, names: tuple[str, str, str], parent: QObject) -> None:
+    def __init__(self, work: Callable[[Callable[[], bool]], Generator[object, None, None]], parent: QObject) -> None:
         super().__init__(parent)
         self.stop = Event()
         self._dropped = False
-        self.worker = GeneratorWorker(_work, shelf, job, names, self.stop.is_set)
+        self.worker = GeneratorWorker(work, self.stop.is_set)
         self.worker.yielded.connect(self._on_yielded)
         self.worker.errored.connect(self._on_errored)
         self.worker.warned.connect(self._on_warned)
         self.worker.finished.connect(self.ended)
 
     def drop(self) -> None:
+        """Ask it to stop, and hear nothing more of it but `ended`."""
         self.stop.set()
         self._dropped = True
 
@@ -153,10 +161,11 @@ def _work(
         if not stopped():
             yield from job(predictor, stopped)
     except (RuntimeError, MemoryError) as error:
-        raise _translated(error) from error
+        raise translated(error) from error
 
 
-def _translated(error: RuntimeError | MemoryError) -> UMLError:
+def translated(error: RuntimeError | MemoryError) -> UMLError:
+    """An error that a worker may raise, for one that `GeneratorWorker` swallows or that says too little."""
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if memory or "allocate memory" in str(error) or "out of memory" in str(error):
         return MemoryLimitError("There is not enough memory: close other programs, or analyse a smaller part.")

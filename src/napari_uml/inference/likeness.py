@@ -1,0 +1,77 @@
+"""Whether an image looks like those that a model was trained on: plain comparisons that warn and never refuse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from napari_uml.data.view import network_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_uml.weights import WeightsInfo
+
+ELONGATED: Final = 2.0
+"""Longer side by shorter side from which squashing to a square changes shapes much."""
+BLOWN_UP: Final = 2.0
+"""Network's input by the image's shorter side from which details are missing."""
+COLOURFUL: Final = 0.02
+"""Mean difference between the channels, on the [0, 1] scale, from which an image is in colour."""
+FAR_OFF: Final = 1.5
+"""Distance of the mean from the training images' mean, in their standard deviations."""
+CONTRAST: Final = (0.25, 2.0)
+"""Least and most standard deviation, as a share of the training images'."""
+
+
+def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str, ...]:
+    """What is unusual about an image for a model, one sentence each; nothing when it looks like the training images.
+
+    Parameters
+    ----------
+    pixels
+        (H, W) or (H, W, 3) in [0, 1]; the rectangle alone when only a rectangle is analysed.
+    info
+        Of the model: its input, and `intensity`, mean and standard deviation a channel of the training images' pixels.
+    """
+    view = network_view(pixels, info.image_size, 3)
+    return (*_colour(view, info), *_shape(pixels.shape, info.image_size), *_intensity(view, info))
+
+
+def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
+    colourful = np.ptp(view, axis=-1).mean() > COLOURFUL
+    if info.task.channels == 3 and not colourful:
+        yield "The image is grey, the model was trained on colour images."
+    elif info.task.channels == 1 and colourful:
+        yield "The image is in colour, the model was trained on grey images; it sees the brightness."
+
+
+def _shape(shape: tuple[int, ...], size: int) -> Iterator[str]:
+    height, width = shape[:2]
+    ratio = max(height, width) / min(height, width)
+    if ratio > ELONGATED:
+        yield f"The image is {ratio:.1f} times as long as wide and is squashed to a square; choose a rectangle."
+    if size > BLOWN_UP * min(height, width):
+        yield f"The image has {width} x {height} pixels, the model works on {size} x {size}: details are missing."
+
+
+def _intensity(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
+    if info.task.channels == 1:
+        view = view.mean(axis=-1, keepdims=True)
+    mean, std = (np.array(info.intensity[name]) for name in ("mean", "std"))
+    distance = (view.mean(axis=(0, 1)) - mean) / np.maximum(std, 1e-6)
+    contrast = view.std(axis=(0, 1)) / np.maximum(std, 1e-6)
+    furthest = distance[np.abs(distance).argmax()]
+    if abs(furthest) > FAR_OFF:
+        yield (
+            f"The image is {'brighter' if furthest > 0 else 'darker'} than the training images "
+            f"(mean {view.mean():.2f}, theirs {mean.mean():.2f})."
+        )
+    if contrast.mean() < CONTRAST[0] or contrast.mean() > CONTRAST[1]:
+        yield (
+            f"The image has {'less' if contrast.mean() < 1 else 'more'} contrast than the training images "
+            f"(standard deviation {view.std(axis=(0, 1)).mean():.2f}, theirs {std.mean():.2f})."
+        )

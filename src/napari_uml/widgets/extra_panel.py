@@ -1,0 +1,96 @@
+"""Check boxes for the maps behind an answer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout
+
+from napari_uml.widgets.extra_layers import EXTRA_KINDS, ExtraKind
+from napari_uml.widgets.layers import MARK
+from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.session import ready_reason
+
+if TYPE_CHECKING:
+    from napari_uml.widgets.extra_layers import ExtraLayer
+
+NO_MAP = "This model has no such map."
+
+
+class ExtraPanel(Panel):
+    """Shows a layer while its box is ticked; runs again when the answer came without the map that is wanted."""
+
+    title = "More layers"
+
+    def _build(self) -> None:
+        self._roles: dict[str, set[str]] = {kind.text: set() for kind in EXTRA_KINDS}
+        self.boxes: dict[str, QCheckBox] = {}
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.note.setVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 0, 0)
+        layout.setSpacing(2)
+        for kind in EXTRA_KINDS:
+            box = self.boxes[kind.text] = QCheckBox(kind.text)
+            box.setToolTip(f"{kind.tip}\nThe network runs again to show it." if kind.needs_details else kind.tip)
+            layout.addWidget(box)
+        layout.addWidget(self.note)
+
+    def _connect(self) -> None:
+        for kind in EXTRA_KINDS:
+            self.boxes[kind.text].toggled.connect(partial(self._on_toggled, kind))
+        self.session.events.result.connect(self._show_result)
+        self.bench.viewer.layers.events.removed.connect(self._on_removed)
+
+    def _on_toggled(self, kind: ExtraKind, ticked: bool) -> None:
+        self.session.details = any(k.needs_details and self.boxes[k.text].isChecked() for k in EXTRA_KINDS)
+        self._tell("")
+        if not ticked:
+            self._hide(kind)
+            return
+        result = self.session.result
+        if result is None:
+            self._tell("It comes with the next run.")
+        elif kind.needs_details and result.prediction.details is None:
+            self._tell("It comes with the next run." if ready_reason(self.session) else "")
+            self.bench.run()
+        else:
+            self._show(kind)
+
+    def _show_result(self) -> None:
+        if self.session.result is not None:
+            self._tell("")
+            for kind in EXTRA_KINDS:
+                if self.boxes[kind.text].isChecked():
+                    self._show(kind)
+
+    def _show(self, kind: ExtraKind) -> None:
+        result, image = self.session.result, self.bench.image
+        if result is None or image is None or (kind.needs_details and result.prediction.details is None):
+            return
+        layers: tuple[ExtraLayer, ...] = kind.make(result)
+        self._tell("" if layers else NO_MAP)
+        for layer in layers:
+            self.bench.layers.show_extra(image, result, layer.role, layer.data, layer.style)
+            self._roles[kind.text].add(layer.role)
+
+    def _hide(self, kind: ExtraKind) -> None:
+        roles, self._roles[kind.text] = self._roles[kind.text], set()
+        for layer in list(self.bench.viewer.layers):
+            if layer.metadata.get(MARK, {}).get("role") in roles:
+                self.bench.viewer.layers.remove(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        """Untick what the user deleted by hand."""
+        role = event.value.metadata.get(MARK, {}).get("role")
+        for text, roles in self._roles.items():
+            if role in roles:
+                with QSignalBlocker(self.boxes[text]):
+                    self.boxes[text].setChecked(False)
+
+    def _tell(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))

@@ -1,0 +1,69 @@
+"""The measurements of a result as a table of words and as CSV; no Qt."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_uml.config import Task
+    from napari_uml.evaluation.measure import MeasuredValue
+
+HEADER = ("Measurement", "Value", "Plausible")
+CSV_HEADER = ("image", "slice", "structure", "measurement", "unit", "value", "low", "high")
+ABSENT = "not in the image"
+
+
+def sorted_for_people(values: Sequence[MeasuredValue]) -> tuple[MeasuredValue, ...]:
+    """What the model declares first, then the structures."""
+    return tuple(sorted(values, key=lambda value: bool(value.structure)))
+
+
+def words(value: MeasuredValue, task: Task) -> tuple[str, str, str]:
+    """Name, value and plausible range of a measurement, for people; an undefined one says why."""
+    name = f"{value.structure} {value.name.removesuffix(' of image')}".strip()
+    if value.value is None:
+        return name, _why_undefined(value, task), ""
+    return name, _number(value, value.value), _range(value)
+
+
+def as_csv(values: Sequence[MeasuredValue], image: str, slice_number: int | None, separator: str = ",") -> str:
+    """The unrounded numbers, an undefined one as an empty cell; with a tab as separator fit to be pasted."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    where = (image, "" if slice_number is None else slice_number)
+    for one in values:
+        numbers = ("" if number is None else number for number in (one.value, one.low, one.high))
+        writer.writerow((*where, one.structure, one.name, one.unit, *numbers))
+    return text.getvalue()
+
+
+def _why_undefined(value: MeasuredValue, task: Task) -> str:
+    if value.structure:
+        return ABSENT
+    whole = next(" and ".join(m.to) for m in task.measurements if m.name == value.name)
+    return f"undefined: no {whole} found"
+
+
+def _range(value: MeasuredValue) -> str:
+    if value.low is None:
+        return ""
+    if value.high is None:
+        return f"{_number(value, value.low)} or more"
+    unit = "" if value.name.startswith("share") else value.unit
+    low, high = (_number(value, number).removesuffix(f"\N{NO-BREAK SPACE}{unit}") for number in (value.low, value.high))
+    return f"{low} to {high}"
+
+
+def _number(value: MeasuredValue, number: float) -> str:
+    if value.name == "share of image":
+        return f"{100 * number:.1f}\N{NO-BREAK SPACE}%"
+    if value.unit == "px":
+        return f"{number:,.0f}\N{NO-BREAK SPACE}px".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    if value.unit:
+        return f"{number:.3g}\N{NO-BREAK SPACE}{value.unit}" if number < 1000 else f"{number:.0f}\N{NO-BREAK SPACE}{value.unit}"
+    return f"{number:.2f}"

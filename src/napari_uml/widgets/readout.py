@@ -1,0 +1,112 @@
+"""What a result says of one pixel; no Qt, no napari."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_uml.results import dissonance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_uml.widgets.session import Result
+
+LONGEST_NAME = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelOpinion:
+    """The opinion about the structure of a pixel.
+
+    Attributes
+    ----------
+    names
+        Q structures, background first.
+    probability, belief
+        (Q,) each.
+    uncertainty, dissonance
+        Both in [0, 1].
+    predicted
+        Number of the structure in the final mask S.
+    """
+
+    names: tuple[str, ...]
+    probability: NDArray[np.float32]
+    belief: NDArray[np.float32]
+    uncertainty: float
+    dissonance: float
+    predicted: int
+
+
+def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
+    """The opinion about a pixel.
+
+    Parameters
+    ----------
+    result
+        An answer about the layer.
+    element
+        Index along every axis of the layer's array; that along its colours does not matter.
+
+    Returns
+    -------
+    None where nobody looked: beside the image or the rectangle, or in another slice.
+    """
+    request, prediction = result.request, result.prediction
+    reading = request.reading
+    plane = reading.plane_axes(len(request.source.shape))
+    row, column = (element[axis] for axis in plane)
+    top, left, bottom, right = _bounds(result)
+    if not (top <= row < bottom and left <= column < right):
+        return None
+    stack = reading.stack_axis if request.all_slices else None
+    fixed = set(range(len(element))) - {*plane, stack, reading.colour_axis}
+    if any(element[axis] != request.position[axis] for axis in fixed):
+        return None
+    if stack is not None and not 0 <= element[stack] < result.done:
+        return None
+    at = (row, column) if stack is None else (element[stack], row, column)
+    belief = prediction.pixel_belief[(*at[:-2], slice(None), row, column)]
+    uncertainty = float(prediction.pixel_uncertainty[at])
+    return PixelOpinion(
+        prediction.structure_names, belief + np.float32(uncertainty / len(belief)), belief, uncertainty,
+        float(dissonance(belief[:, None])[0]), int(prediction.mask[at]),
+    )  # fmt: skip
+
+
+def _bounds(result: Result) -> tuple[int, int, int, int]:
+    box = result.request.box
+    if box is not None:
+        return box.top, box.left, box.bottom, box.right
+    height, width = result.prediction.mask.shape[-2:]
+    return 0, 0, height, width
+
+
+def as_html(pixel: PixelOpinion) -> str:
+    """A table of three rows: names, probabilities, beliefs; the structure of the mask is bold."""
+    names = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in pixel.names]
+    rows = [
+        ["", *map(escape, names), "u", "dissonance"],
+        ["probability", *(f"{value:.2f}" for value in pixel.probability), "", ""],
+        ["belief", *(f"{v:.2f}" for v in pixel.belief), f"{pixel.uncertainty:.2f}", f"{pixel.dissonance:.2f}"],
+    ]
+    bold = 1 + pixel.predicted
+    lines = ("".join(_cell(text, n == bold, n == 0) for n, text in enumerate(row)) for row in rows)
+    return f"<table width='100%' cellspacing='0'>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cell(text: str, bold: bool, left: bool) -> str:
+    text = f"<b>{text}</b>" if bold else text
+    return f"<td align='{'left' if left else 'right'}'>{text}</td>"
+
+
+def in_words(pixel: PixelOpinion) -> str:
+    """The same as a sentence, for a screen reader."""
+    parts = (f"{n} {p:.2f}" for n, p in zip(pixel.names, pixel.probability, strict=True))
+    return f"Probability: {', '.join(parts)}; uncertainty {pixel.uncertainty:.2f}, dissonance {pixel.dissonance:.2f}."
