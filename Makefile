@@ -15,7 +15,7 @@ LIBRARIES := libdbus-1-3 libegl1 libfontconfig1 libgl1 libgl1-mesa-dri libglib2.
 .PHONY: demo test test-pyside check docs clean libraries
 
 demo: $(INSTALLED)  ## open napari on an analysed sample; without a display, write its pictures into demo-output/
-	$(SCREEN) $(BIN)/napari-uml demo $(if $(SCREEN),--output demo-output)
+	$(SCREEN) $(BIN)/napari-uml demo $(if $(SCREEN),--output demo-output --overwrite)
 
 test: $(INSTALLED)
 	$(SCREEN) $(BIN)/pytest

@@ -132,6 +132,20 @@ class Box:
         return self.bottom - self.top, self.right - self.left
 
 
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A known damage to the network's input, so that one sees what the answer bears.
+
+    Attributes
+    ----------
+    kind, strength
+        What is done and how much of it, see `napari_uml.inference.corruptions.KINDS`.
+    """
+
+    kind: str
+    strength: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionDetails:
     """What the network went through on the way to a mask, on the image's grid.
@@ -176,6 +190,8 @@ class Prediction:
     model, device, precision, sigma, seed
         How it was made: name of the model, `cpu` / `cuda:0` / `mps`, `float32` / `bf16` / `fp16`, the noise's standard
         deviation on the [0, 1] scale and its seed.
+    corruption
+        What was done to the input before the noise was added; None: nothing.
     details
         On request only.
     """
@@ -194,6 +210,7 @@ class Prediction:
     sigma: float = 0.0
     seed: int = 0
     details: PredictionDetails | None = None
+    corruption: Corruption | None = None
 
     def __post_init__(self) -> None:
         if self.pixel_uncertainty.shape != self.mask.shape:

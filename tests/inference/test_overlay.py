@@ -124,6 +124,24 @@ def test_long_names_and_many_classes_stay_on_the_page(
     assert (picture[-margin:, :, :3] == 255).all()
 
 
+def test_letters_that_the_font_lacks_are_no_error(
+    tmp_path: Path, make_prediction: Callable[..., Prediction], task: Task
+) -> None:
+    prediction = make_prediction(mask_with_disc(8, 8))
+    write_overlay(tmp_path / "page.png", np.zeros((8, 8), dtype=np.float32), prediction, task, title="患者.png")
+    assert (tmp_path / "page.png").exists()
+
+
+def test_outline_has_the_color_of_its_structure_at_corners_and_borders() -> None:
+    mask = np.zeros((12, 12), dtype=np.uint8)
+    mask[:4, 4:8] = 1
+    mask[8:, 8:] = 2
+    picture = tint(np.ones((12, 12, 3), dtype=np.float32), mask, ("#000000", "#ff0000", "#00ff00"))
+    np.testing.assert_allclose(picture[4, 3], (1, 0, 0), atol=1e-6)
+    np.testing.assert_allclose(picture[7, 7], (0, 1, 0), atol=1e-6)
+    np.testing.assert_allclose(picture[11, 5], 1, atol=1e-6)
+
+
 def test_page_that_is_there_is_kept(tmp_path: Path, make_prediction: Callable[..., Prediction], task: Task) -> None:
     path = tmp_path / "overlay.png"
     path.write_text("mine")

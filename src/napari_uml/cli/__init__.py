@@ -45,22 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for sentence in sentences(error):
             typer.echo(f"napari-uml: {sentence}", err=True)
         code = WRONG_INPUT
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:
         typer.echo("napari-uml: interrupted.", err=True)
     sys.exit(code)
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=lambda on: _show_version(on))] = False,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
-) -> None:
-    """`main` takes `--debug` out, wherever it stands."""
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"napari-uml {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
+) -> None:
+    """`main` takes `--debug` out, wherever it stands."""

@@ -41,7 +41,7 @@ def sentences(error: BaseException) -> list[str]:
         return [_problem(detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
     if isinstance(error, DatasetError):
         return [_one_line(problem) for problem in error.problems]
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.filename:
         return [f"{error.filename}: {error.strerror}."]
     if isinstance(error, USAGE_ERROR):
         return [_one_line(error.format_message())]

@@ -19,7 +19,9 @@ from napari_uml.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.progress import Progress
 
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunRecord, RunSettings
@@ -63,9 +65,13 @@ def predict(
             [table, *(f / name for image, f in zip(images, folders, strict=True) for name in file_names(image))]
         )
     predictor = UMLPredictor.load(model, device, precision)
-    records = _predict_all(predictor, images, folders, settings, overwrite)
-    if records:
-        write_results(table, records, overwrite=True)
+    records: list[RunRecord] = []
+    try:
+        for record in _predict_all(predictor, images, folders, settings, overwrite):
+            records.append(record)
+    finally:  # an interrupted cohort keeps what is done
+        if records:
+            write_results(table, records, overwrite=True)
     for record in records:
         typer.echo(in_words(record))
     if len(images) > 1:
@@ -122,27 +128,30 @@ def in_words(record: RunRecord) -> str:
 
 def _predict_all(
     predictor: UMLPredictor, images: Sequence[Path], folders: Sequence[Path], settings: RunSettings, overwrite: bool
-) -> list[RunRecord]:
-    """Records of the images that could be analysed; of several, the others are reported and left out."""
-    from napari_uml.data.reading import read_image
+) -> Iterator[RunRecord]:
+    """The record of every image that could be analysed, once it is saved; of several, the others are reported."""
     from napari_uml.errors import UMLError
-    from napari_uml.inference.analysis import analyse
-    from napari_uml.inference.saving import save_prediction
 
-    records = []
     with progress_bar() as bar:
         all_images = bar.add_task("images", total=len(images), visible=len(images) > 1)
         for path, folder in zip(images, folders, strict=True):
             try:
-                done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
-                save_prediction(
-                    folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite
-                )
-                records.append(done.record)
+                yield _predict_one(predictor, path, folder, settings, overwrite, bar)
             except (UMLError, ValueError) as error:
                 if len(images) == 1:
                     raise
                 for sentence in sentences(error):
                     typer.echo(f"napari-uml: {sentence}", err=True)
             bar.advance(all_images)
-    return records
+
+
+def _predict_one(
+    predictor: UMLPredictor, path: Path, folder: Path, settings: RunSettings, overwrite: bool, bar: Progress
+) -> RunRecord:
+    from napari_uml.data.reading import read_image
+    from napari_uml.inference.analysis import analyse
+    from napari_uml.inference.saving import save_prediction
+
+    done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
+    save_prediction(folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite)
+    return done.record

@@ -11,7 +11,7 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -187,8 +187,11 @@ def _stream(events: Path | None) -> Iterator[TextIO | None]:
         stream = events.open("a", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"Expected a file or pipe to write events to, {events} is none: {error.strerror}.") from error
-    with stream:
+    try:
         yield stream
+    finally:
+        with suppress(BrokenPipeError):  # said already
+            stream.close()
 
 
 @contextmanager

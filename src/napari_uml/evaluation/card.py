@@ -41,7 +41,8 @@ def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]]
         *_training(info),
         "## File",
         f"`{info.name}.safetensors`, {size / 1e6:.1f} MB, SHA-256 `{sha256}`, written by {info.written_by}.",
-        f"Terms of the data, which the weights carry: {info.licence or 'not stated'}.",
+        "Terms of the data, which the weights carry:",
+        "\n".join(f"- {line}" for line in info.licence.splitlines() or ["not stated"]),
     ]
     return "\n\n".join(parts) + "\n"
 

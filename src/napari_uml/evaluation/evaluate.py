@@ -67,8 +67,14 @@ def score_images(
 
 
 def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
-    """The metrics record of the scores of a split."""
-    metrics = metrics_record(scores, predictor.info.task)
+    """The metrics record of the scores of a split, without structures that only the model knows."""
+    task, known = predictor.info.task, {*dataset.info.seg_classes}
+    foreign = {name for name in task.structures if not known.issuperset(task.seg_classes[i] for i in task.members(name))}
+    metrics = {
+        name: metric
+        for name, metric in metrics_record(scores, task).items()
+        if not (name.startswith(("dice", "assd/")) and name.partition("/")[2] in foreign)
+    }
     return MetricsRecord(
         model=predictor.info.name, dataset=dataset.info.name, split=split, n=len(scores), metrics=metrics
     )

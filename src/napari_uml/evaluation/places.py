@@ -50,7 +50,7 @@ def uncertain_places(uncertainty: NDArray[np.floating], count: int = 10, side: i
     count
         At most so many places.
     side
-        Of a window in pixels; by default an eighth of the image's shorter side.
+        Of a window in pixels; by default a twelfth of the image's shorter side.
 
     Returns
     -------
@@ -65,13 +65,13 @@ def uncertain_places(uncertainty: NDArray[np.floating], count: int = 10, side: i
     if uncertainty.ndim not in (2, 3):
         raise ValueError(f"Expected an uncertainty (H, W) or (D, H, W), got {uncertainty.shape}.")
     shorter = min(uncertainty.shape[-2:])
-    side = max(1, shorter // 8) if side is None else side
+    side = max(1, shorter // 12) if side is None else side
     if not 1 <= side <= shorter:
         raise ValueError(f"Expected a window of 1 to {shorter} pixels, got {side}.")
     cell = max(1, side // STEPS)
     cells = side // cell
     means = _window_means(_cell_means(uncertainty.reshape(-1, *uncertainty.shape[-2:]), cell), cells)
-    places = []
+    places: list[Place] = []
     while len(places) < count and np.isfinite(best := means.max()):
         number, top, left = (int(i) for i in np.unravel_index(means.argmax(), means.shape))
         middle = cells * cell / 2 - 0.5
@@ -88,8 +88,9 @@ def _cell_means(stack: NDArray[np.floating], cell: int) -> NDArray[np.float64]:
     """Means of `cell` x `cell` pixels; a rest at the lower and right border is left out."""
     depth, height, width = stack.shape
     rows, columns = height // cell, width // cell
-    cells = stack[:, : rows * cell, : columns * cell].reshape(depth, rows, cell, columns, cell)
-    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float64))
+    inside = stack[:, : rows * cell, : columns * cell].reshape(depth, rows, cell, columns * cell)
+    lines = inside.sum(axis=2, dtype=np.float32)  # row by row first, which is many times faster than both axes at once
+    return np.asarray(lines.reshape(depth, rows, columns, cell).sum(axis=3, dtype=np.float64) / cell**2)
 
 
 def _window_means(means: NDArray[np.float64], cells: int) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""Prediction: devices, noise, and the predictor (numpy in, numpy out)."""
+"""Prediction: devices, noise, the predictor (numpy in, numpy out), and what is written to disk of its answers."""

@@ -40,7 +40,7 @@ def analyse(
     image
         As `read_image` gives it.
     settings
-        Noise, rectangle, slice.
+        Noise, corruption, rectangle, slice.
     progress
         Called with the slices done and the slices there are.
 
@@ -54,7 +54,10 @@ def analyse(
     image = pick_slice(image, settings.slice_number)
     total = image.pixels.shape[0] if image.is_stack else 1
     slices: list[Prediction] = []
-    for one in predictor.predict_slices(image.pixels, settings.sigma, settings.seed, settings.roi, image.is_stack):
+    looking = predictor.predict_slices(
+        image.pixels, settings.sigma, settings.seed, settings.roi, image.is_stack, corruption=settings.corruption
+    )
+    for one in looking:
         slices.append(one)
         if progress is not None:
             progress(len(slices), total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,9 +63,9 @@ def write_overlay(
     """
     if not overwrite:
         refuse_existing([path])
-    page = draw_overlay(pixels, prediction, task, title)
-    with replacing(path) as part:
-        page.save(part)
+    with warnings.catch_warnings(), replacing(path) as part:
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a letter that the font lacks shows as a box
+        draw_overlay(pixels, prediction, task, title).save(part)
 
 
 def draw_overlay(pixels: NDArray[np.float32], prediction: Prediction, task: Task, title: str = "") -> Page:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.morphology import dilation
 from skimage.segmentation import find_boundaries
 
 if TYPE_CHECKING:
@@ -73,10 +74,9 @@ class Page:
             ha=align, va="center",
         )  # fmt: skip
         room = self.width - MARGIN - left if room is None else room
-        for end in range(len(text), 0, -1):
-            if align == "center" or shown.get_window_extent().width <= room:
-                break
-            shown.set_text(text[: end - 1].rstrip().replace("$", r"\$") + "…")
+        while align == "left" and text and (width := shown.get_window_extent().width) > room:
+            text = text[: min(len(text) - 1, int(len(text) * room / width))].rstrip()
+            shown.set_text(text.replace("$", r"\$") + "…")
 
     def bar(self, left: float, middle: float, width: float, color: str, hatch: str = "") -> None:
         """A bar of colour as high as a letter."""
@@ -116,7 +116,7 @@ def tint(image: NDArray[np.float32], mask: NDArray[np.uint8], colors: Sequence[s
     opacity = np.where(mask > 0, FILL, 0).astype(np.float32)
     opacity[find_boundaries(mask, connectivity=2, mode="thick")] = 1
     # an outline has pixels on both sides: those of the background take the colour of their structure
-    nearest = np.max([np.roll(mask, step, axis) for axis in (0, 1) for step in (-1, 0, 1)], axis=0)
+    nearest = dilation(mask, np.ones((3, 3), dtype=np.uint8))
     base = image[..., None] if image.ndim == 2 else image
     opacity = opacity[..., None]
     return (base * (1 - opacity) + table[np.where(mask > 0, mask, nearest)] * opacity).astype(np.float32)

@@ -13,12 +13,13 @@ import torch
 from napari_uml.data.resize import find_focus, to_image, to_input
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
+from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
 from napari_uml.inference.folding import fold_batch_norm
 from napari_uml.inference.llvm import leave_triton_out
 from napari_uml.inference.noise import add_noise, check_sigma
 from napari_uml.nn.evidence import belief, uncertainty
-from napari_uml.results import Box, Opinion, Prediction, PredictionDetails, stack_predictions
+from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails, stack_predictions
 from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
 
 leave_triton_out()
@@ -99,6 +100,7 @@ class UMLPredictor:
         roi: Box | None = None,
         stack: bool = False,
         details: bool = False,
+        corruption: Corruption | None = None,
     ) -> Prediction:
         """Structures, class and uncertainty of an image or a stack.
 
@@ -117,17 +119,19 @@ class UMLPredictor:
             Whether the first axis counts slices.
         details
             Also return the mutual and the reliable mask.
+        corruption
+            What to do to the network's input before the noise is added; see `napari_uml.inference.corruptions`.
 
         Raises
         ------
         ValueError
-            When the array has another shape, or the rectangle lies outside it.
+            When the array has another shape, the rectangle lies outside it, or the corruption is not known.
         ImageError
             When the image is empty, constant, too large or holds NaN.
         MemoryLimitError
             When there is not enough memory.
         """
-        slices = list(self.predict_slices(image, sigma, seed, roi, stack, details))
+        slices = list(self.predict_slices(image, sigma, seed, roi, stack, details, corruption))
         return stack_predictions(slices) if stack else slices[0]
 
     def predict_slices(
@@ -138,41 +142,66 @@ class UMLPredictor:
         roi: Box | None = None,
         stack: bool = False,
         details: bool = False,
+        corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
         check_pixels(image, stack=stack)
         check_sigma(sigma)
+        check_corruption(corruption)
         pixels = _in_unit(image)
         for number, one in enumerate(pixels if stack else pixels[None]):
-            yield self._predict_one(one, sigma, seed + number, roi, details)
+            yield self._predict_one(one, sigma, seed + number, roi, details, corruption)
 
-    def network_input(self, pixels: NDArray[np.float32], sigma: float = 0.0, seed: int = 0) -> Tensor:
-        """What the network gets to see of (H, W) or (H, W, 3) in [0, 1]: (3, S, S), with the noise."""
+    def seen(self, image: NDArray[Any], prediction: Prediction) -> NDArray[np.float32]:
+        """What the network saw when it made a prediction of an image (H, W[, 3]), at its last look.
+
+        Returns
+        -------
+        (S, S) or, of a colour image, (S, S, 3) in [0, 1]; it spans `looked_at`, or the whole image.
+        """
+        pixels, box = _in_unit(image), prediction.looked_at[0]
+        part = pixels if box is None else pixels[box.slices]
+        batch = self.network_input(part, prediction.sigma, prediction.seed, prediction.corruption).numpy()
+        return batch[0] if image.ndim == 2 or self.info.task.channels == 1 else batch.transpose(1, 2, 0)
+
+    def network_input(
+        self, pixels: NDArray[np.float32], sigma: float = 0.0, seed: int = 0, corruption: Corruption | None = None
+    ) -> Tensor:
+        """What the network gets to see of (H, W) or (H, W, 3) in [0, 1]: (3, S, S), corrupted, then with the noise."""
         channels = self.info.task.channels
         if channels == 1 and pixels.ndim == 3:
             pixels = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
         grey = pixels.ndim == 2
-        return add_noise(to_input(pixels, self.info.image_size), sigma, seed, grey)
+        image = to_input(pixels, self.info.image_size)
+        if corruption is not None:
+            image = torch.from_numpy(corrupt(image[: 1 if grey else 3].numpy(), corruption)).expand(3, -1, -1)
+        return add_noise(image, sigma, seed, grey)
 
     @torch.no_grad()
     def _predict_one(
-        self, pixels: NDArray[np.float32], sigma: float, seed: int, roi: Box | None, details: bool
+        self,
+        pixels: NDArray[np.float32],
+        sigma: float,
+        seed: int,
+        roi: Box | None,
+        details: bool,
+        corruption: Corruption | None,
     ) -> Prediction:
         began = time.perf_counter()
         box = _inside(roi, pixels.shape)
-        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed, details)
+        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed, details, corruption)
         answer = _placed(look, box, pixels.shape, None)
         second = self._second_box(look.mask, box)
         if second is not None:
             box = second
-            look = self._look(pixels[box.slices], sigma, seed, details)
+            look = self._look(pixels[box.slices], sigma, seed, details, corruption)
             answer = _placed(look, box, pixels.shape, answer.maps[0])
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
             mask_map="mask" if self.info.config.evidential_mask else "mutual", seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
-            details=answer.details,
+            details=answer.details, corruption=corruption,
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -183,9 +212,11 @@ class UMLPredictor:
             return box
         return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
-    def _look(self, pixels: NDArray[np.float32], sigma: float, seed: int, details: bool) -> _Look:
+    def _look(
+        self, pixels: NDArray[np.float32], sigma: float, seed: int, details: bool, corruption: Corruption | None
+    ) -> _Look:
         """Read some pixels once; when the GPU fails for lack of memory, on the CPU, from then on."""
-        batch = self.network_input(pixels, sigma, seed)[None]
+        batch = self.network_input(pixels, sigma, seed, corruption)[None]
         try:
             return self._read(batch, pixels.shape[:2], details)
         except (RuntimeError, MemoryError) as error:
@@ -195,7 +226,7 @@ class UMLPredictor:
         failed = self.device.description
         log.warning("%s ran out of memory: going on with the CPU.", failed)
         self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
-        return self._look(pixels, sigma, seed, details)
+        return self._look(pixels, sigma, seed, details, corruption)
 
     def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
@@ -239,7 +270,7 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwor
     network = UMLNetwork(info.config, download=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    network.load_state_dict(dict(tensors))
+    network.load_state_dict(dict(tensors), assign=True)
     return network.eval()
 
 
@@ -283,7 +314,7 @@ def _placed_details(details: PredictionDetails, box: Box, shape: tuple[int, ...]
 def _details(output: UMLOutput, shape: tuple[int, int]) -> PredictionDetails:
     """The masks in between on a grid (H, W)."""
     mutual = to_image(output.mutual_evidence.float(), shape)[0].argmax(0).to(torch.uint8).cpu().numpy()
-    reliable = output.intermediates and output.intermediates.reliable_top
+    reliable = None if output.intermediates is None else output.intermediates.reliable_top
     if reliable is None:
         return PredictionDetails(mutual, None)
     return PredictionDetails(mutual, to_image(reliable.float(), shape)[0].cpu().numpy())

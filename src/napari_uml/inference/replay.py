@@ -154,7 +154,7 @@ def _conditions(record: RunRecord) -> tuple[object, ...]:
 def _numbers(record: RunRecord) -> Iterator[tuple[str, float]]:
     yield from _opinion_numbers("", record.opinion)
     for number, one in enumerate(record.slices):
-        where = f" of slice {number}" if len(record.slices) > 1 else ""
+        where = f" of slice {number}"
         yield from _opinion_numbers(where, one.opinion)
         yield f"mean pixel uncertainty{where}", one.mean_uncertainty
         for name, share in one.shares.items():

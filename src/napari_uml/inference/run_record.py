@@ -15,7 +15,7 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.results import Box  # noqa: TC001 (pydantic needs it)
+from napari_uml.results import Box, Corruption  # noqa: TC001 (pydantic needs it)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,12 +41,15 @@ class RunSettings(Settings):
         The rectangle to look at; None: the whole image.
     slice_number
         The slice of a stack to look at, from 0; None: all of them, or an image that is no stack.
+    corruption
+        What was done to the network's input before the noise; None: nothing.
     """
 
     sigma: float = 0.0
     seed: int = 0
     roi: Box | None = None
     slice_number: int | None = None
+    corruption: Corruption | None = None
 
 
 class InputRecord(Settings):

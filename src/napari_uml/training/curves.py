@@ -48,7 +48,7 @@ def draw_curves(path: Path, picture: Path, title: str = "") -> None:
     from matplotlib.figure import Figure
 
     rows = read_curves(path)
-    figure = Figure(figsize=(10, 6.7), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 20 / 3), dpi=150, layout="constrained")
     losses, dice, classes, rate = figure.subplots(2, 2, sharex=True).flat
     names = list(dict.fromkeys(name for row in rows for name in row))
     _panel(losses, rows, {name: name.removeprefix(LOSS) for name in names if name.startswith(LOSS)}, "training loss")

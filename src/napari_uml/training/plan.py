@@ -46,7 +46,7 @@ class RunPlan(Settings):
     name, title
         Of the model that the run ends in.
     licence
-        Terms of the data, and of those that the start weights have seen.
+        Terms of the data, and of those that the start weights have seen; a line a data set.
     written_by
         The program.
     """

@@ -137,7 +137,7 @@ def _start_in_words(options: Typed, task: Task, origin: Origin | None) -> str:
 
 def _licence(datasets: Sequence[Dataset], origin: Origin | None) -> str:
     terms = [f"{dataset.info.name}: {dataset.info.licence or 'not stated'}" for dataset in datasets]
-    return "; ".join(dict.fromkeys([*terms, *(origin.licence.split("; ") if origin else [])]))
+    return "\n".join(dict.fromkeys([*terms, *(origin.licence.splitlines() if origin else [])]))
 
 
 def _name_of(run: Path) -> str:

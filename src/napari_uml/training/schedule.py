@@ -48,7 +48,7 @@ def make_scheduler(
 
 
 def kl_weight(config: TrainConfig, epoch: int) -> float:
-    """lambda = min(1, epoch / annealing_epochs) * kl_scale; `epoch` counts from 0."""
+    """Lambda = min(1, epoch / annealing_epochs) * kl_scale; `epoch` counts from 0."""
     return min(1.0, epoch / config.annealing_epochs) * config.kl_scale
 
 

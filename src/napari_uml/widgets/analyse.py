@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.bench import Bench
 from napari_uml.widgets.extra_panel import ExtraPanel
@@ -15,9 +15,11 @@ from napari_uml.widgets.model_panel import ModelPanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
 from napari_uml.widgets.places_panel import PlacesPanel
-from napari_uml.widgets.readout_panel import ReadoutPanel
+from napari_uml.widgets.preview_panel import PreviewPanel
 from napari_uml.widgets.run_panel import RunPanel
+from napari_uml.widgets.save_panel import SavePanel
 from napari_uml.widgets.slices_panel import SlicesPanel
+from napari_uml.widgets.tour import Tour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
 
     from napari_uml.widgets.session import Predictor, Session
 
-SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel, MeasurementsPanel, SlicesPanel, ExtraPanel)
+SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel, PreviewPanel, MeasurementsPanel, SlicesPanel, ExtraPanel)
 """The panels that scroll, from top to bottom; one with a title gets a section that folds."""
-PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel, PlacesPanel, ReadoutPanel)
+PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel, PlacesPanel, SavePanel)
 """The panels below them that stay visible."""
 
 
@@ -68,14 +70,28 @@ class AnalyseWidget(QWidget):
             scrolled.addWidget(self._made(kind))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 6)
+        layout.setSpacing(2)
         layout.addWidget(Scroll(content), 1)
         for kind in PINNED:
-            line = QFrame()
-            line.setFrameShape(QFrame.Shape.HLine)
-            layout.addWidget(line)
+            if kind.divided:
+                line = QFrame()
+                line.setFrameShape(QFrame.Shape.HLine)
+                layout.addWidget(line)
             layout.addWidget(self._made(kind))
-        layout.addWidget(_disclaimer())
+        layout.addLayout(self._footer())
         layout.addStretch()
+        self.tour = Tour(list(self.panels.values()), self)
+        self.tour.closed.connect(self.help.setFocus)
+        self.help.clicked.connect(self.tour.begin)
+        layout.insertWidget(0, self.tour)
+
+    def _footer(self) -> QHBoxLayout:
+        self.help = QPushButton("Help")
+        self.help.setToolTip("A two-minute tour of this dock.")
+        layout = QHBoxLayout()
+        layout.addWidget(_disclaimer(), 1)
+        layout.addWidget(self.help)
+        return layout
 
     def _made(self, kind: type[Panel]) -> QWidget:
         panel = self.panels[kind] = kind(self.bench)

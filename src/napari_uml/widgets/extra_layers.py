@@ -98,9 +98,7 @@ def disagreement_layers(result: Result) -> tuple[ExtraLayer, ...]:
     return (ExtraLayer("disagreement", data, style),)
 
 
-def _per_structure(
-    role: str, maps: NDArray[np.float32], largest: float, task: Task
-) -> tuple[ExtraLayer, ...]:
+def _per_structure(role: str, maps: NDArray[np.float32], largest: float, task: Task) -> tuple[ExtraLayer, ...]:
     layers = []
     for number, name in enumerate(task.seg_classes[1:], start=1):
         color = transform_color(task.colors[number])[0]
@@ -124,7 +122,10 @@ EXTRA_KINDS = (
         reliable_layers,
     ),
     ExtraKind(
-        "Where M and S disagree", "Pixels that the mutual and the final mask call differently.", True, disagreement_layers
+        "Where M and S disagree",
+        "Pixels that the mutual and the final mask call differently.",
+        True,
+        disagreement_layers,
     ),
 )
 """From top to bottom of the panel."""

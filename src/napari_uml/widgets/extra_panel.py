@@ -23,6 +23,10 @@ class ExtraPanel(Panel):
     """Shows a layer while its box is ticked; runs again when the answer came without the map that is wanted."""
 
     title = "More layers"
+    tour = (
+        "<b>More layers</b> show what led to the mask: the belief in each structure, the mutual and the reliable mask, "
+        "and where mutual and final mask disagree."
+    )
 
     def _build(self) -> None:
         self._roles: dict[str, set[str]] = {kind.text: set() for kind in EXTRA_KINDS}

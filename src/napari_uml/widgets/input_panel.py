@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QRadioButton, QWidget
 
+from napari_uml.widgets.loading import LoadButton
 from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
 from napari_uml.widgets.reading_modes import possible_readings
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class InputPanel(Panel):
     """Image, region and reading."""
+
+    tour = (
+        "Open an image with Load, or drop a file on the window. Choose what to analyse: the whole image, a rectangle "
+        "that you draw, one slice or all; and how its axes are read."
+    )
 
     def _build(self) -> None:
         self.image = narrow(QComboBox())
@@ -27,7 +33,8 @@ class InputPanel(Panel):
         self.whole, self.rectangle = QRadioButton("Whole image"), QRadioButton("Rectangle")
         self.one, self.all = QRadioButton("This slice"), QRadioButton("All slices")
         self._form = form(self)
-        add_row(self._form, "Image", self.image, "The image layer to analyse.")
+        self.load = LoadButton(self.bench)
+        add_row(self._form, "Image", _side_by_side(self.image, self.load), "The image layer to analyse.")
         add_row(self._form, "Region", _side_by_side(self.whole, self.rectangle), "Which part of the image to analyse.")
         self._drawn = _side_by_side(self.shapes, self.draw)
         add_row(self._form, "Drawn on", self._drawn, "The Shapes layer with the rectangle; the selected one counts.")

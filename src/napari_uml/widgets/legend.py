@@ -1,4 +1,4 @@
-"""What the colours in the viewer mean: one swatch a structure, and the scale of the uncertainty."""
+"""What the colours in the viewer mean, with the numbers of the pixel under the cursor."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPalette
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.layers import UNCERTAINTY_COLORS
+from napari_uml.widgets.readout import as_html, in_words
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
 
     from napari_uml.config import Task
+    from napari_uml.widgets.readout import PixelOpinion
+
+TIP = (
+    "Expected probability and belief of every structure at the pixel under the cursor; the beliefs and u sum to 1.\n"
+    "Dissonance is high where the evidence speaks for several structures at once.\n"
+    "Bold: the structure in the final mask. The squares are the colours of the labels layer."
+)
 
 
 class Legend(QWidget):
-    """The structures of a model with their colours, above the scale of the uncertainty layer."""
+    """The structures of a model with their colours and a pixel's numbers, above the scale of the uncertainty layer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._task: Task | None = None
         self._structures = QLabel(self)
-        self._structures.setWordWrap(True)
         self._structures.setTextFormat(Qt.TextFormat.RichText)
-        self._structures.setToolTip("Colours of the labels layer; point at it to read the structure in the status bar.")
+        self._structures.setStyleSheet("font-size: 8pt;")
+        self._structures.setToolTip(TIP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -37,10 +46,15 @@ class Legend(QWidget):
 
     def set_task(self, task: Task) -> None:
         """Show the structures of a task."""
-        pairs = zip(task.seg_classes[1:], task.colors[1:], strict=True)
-        swatches = (f'<span style="color:{color}">■</span>&nbsp;{name}' for name, color in pairs)
-        self._structures.setText("Structures&nbsp; " + "&nbsp;&nbsp; ".join(swatches))
-        self._structures.setAccessibleDescription("Structures: " + ", ".join(task.seg_classes[1:]))
+        self._task = task
+        self.set_pixel(None)
+
+    def set_pixel(self, pixel: PixelOpinion | None) -> None:
+        """Show the numbers of a pixel of that task; None: dashes."""
+        if self._task is not None:
+            names = "Structures: " + ", ".join(self._task.seg_classes[1:])
+            self._structures.setText(as_html(self._task, pixel))
+            self._structures.setAccessibleDescription(names if pixel is None else in_words(pixel))
 
 
 class _Scale(QWidget):

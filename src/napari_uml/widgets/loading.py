@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_uml.data.reading import ENDINGS, LoadedImage, read_image
 from napari_uml.errors import ImageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILTER = f"Images ({' '.join(f'*{ending} *{ending.upper()}' for ending in ENDINGS)});;All files (*)"
 
 
-class LoadButton(QToolButton):
+class LoadButton(QPushButton):
     """Asks for files or a folder and adds an image layer for each, with its spacing and units."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
@@ -41,7 +41,6 @@ class LoadButton(QToolButton):
         self.folder = menu.addAction("Folder of DICOM files…")
         self.folder.setToolTip("One series: its files become the slices of one stack.")
         self.setMenu(menu)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.files.triggered.connect(self._on_files)
         self.folder.triggered.connect(self._on_folder)
         self._background.yielded.connect(self._on_yielded)

@@ -65,5 +65,6 @@ def _number(value: MeasuredValue, number: float) -> str:
     if value.unit == "px":
         return f"{number:,.0f}\N{NO-BREAK SPACE}px".replace(",", "\N{NARROW NO-BREAK SPACE}")
     if value.unit:
-        return f"{number:.3g}\N{NO-BREAK SPACE}{value.unit}" if number < 1000 else f"{number:.0f}\N{NO-BREAK SPACE}{value.unit}"
+        digits = ".3g" if number < 1000 else ".0f"
+        return f"{number:{digits}}\N{NO-BREAK SPACE}{value.unit}"
     return f"{number:.2f}"

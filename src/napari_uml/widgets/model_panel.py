@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_uml.config import Precision
 from napari_uml.errors import UMLError
-from napari_uml.weights import fetch, import_weights
+from napari_uml.weights import import_weights
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.card_dialog import CardDialog
+from napari_uml.widgets.downloads import Download
 from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
 from napari_uml.widgets.session import Message, State
 
@@ -44,43 +45,45 @@ class ModelPanel(Panel):
     )
 
     def _build(self) -> None:
-        self.model, self.device, self.precision = narrow(QComboBox()), narrow(QComboBox()), narrow(QComboBox())
-        self.model.setPlaceholderText("No model on this computer")
-        self.card, self.add = _button("Card…"), _button("Import…")
+        self.model, self.processor, self.format = narrow(QComboBox()), narrow(QComboBox()), narrow(QComboBox())
+        self.model.setMinimumContentsLength(8)
+        self.model.setPlaceholderText("No model")
+        self.card, self.add = QPushButton("Card…"), QPushButton("Import…")
         self.card.setToolTip("What the model was trained on, how good it is, and what it is not for.")
         self.add.setToolTip("Add a model from a .safetensors file; it is checked and copied to your models.")
         self.download, self.bar = QPushButton("Download"), QProgressBar()
         self.bar.setToolTip("How much of the model is here.")
         self.bar.setAccessibleName("Progress of the download")
-        self.test, self.line = _button("Self-test"), QLabel()
+        self.test, self.device = QPushButton("Self-test"), QLabel()
         self.test.setToolTip("Run a tiny network on the chosen device: does it work, and how long does it take?")
-        self.line.setWordWrap(True)
-        for combo in (self.device, self.precision):
-            combo.setMinimumContentsLength(7)
-        self.device.setAccessibleName("Device")
-        self.device.setToolTip("What computes; Automatic takes the fastest. Self-test looks for GPUs.")
-        self.precision.setAccessibleName("Precision")
-        self.precision.setToolTip("Number format; Automatic computes in half precision where the device does.")
+        self.device.setWordWrap(True)
+        for combo in (self.processor, self.format):
+            combo.setMinimumContentsLength(6)
+        self.processor.setAccessibleName("Device")
+        self.processor.setToolTip("What computes; Automatic takes the fastest. Self-test looks for GPUs.")
+        self.format.setAccessibleName("Precision")
+        self.format.setToolTip("Number format; Automatic computes in half precision where the device does.")
         self._form = form(self)
         add_row(self._form, "Model", _row(self.model, self.card, self.add), "The network that looks at the image.")
         self._fetching = _row(self.download, self.bar)
         add_row(self._form, "", self._fetching, "The model's weights are not on this computer yet.")
-        add_row(self._form, "Runs on", _row(self.device, self.precision, self.test), "Device and number format.")
-        add_row(self._form, "", self.line, "Processor and number format in use, and why that is no GPU.")
+        add_row(self._form, "Runs on", _row(self.processor, self.format, self.test), "Device and number format.")
+        add_row(self._form, "", self.device, "Processor and number format in use, and why that is no GPU.")
 
     def _connect(self) -> None:
-        self._downloads, self._tests = Background(self.bench, self), Background(self.bench, self)
+        self._downloads, self._tests = Download(self.bench, self), Background(self.bench, self)
         self._found: tuple[tuple[str, str], ...] = KNOWN_DEVICES
         self.model.activated.connect(self._on_model)
-        self.device.activated.connect(self._on_device)
-        self.precision.activated.connect(self._on_precision)
+        self.processor.activated.connect(self._on_device)
+        self.format.activated.connect(self._on_precision)
         self.card.clicked.connect(self._on_card)
         self.add.clicked.connect(self._on_add)
         self.download.clicked.connect(self._on_download)
         self.test.clicked.connect(self._on_test)
         for work in (self._downloads, self._tests):
-            work.yielded.connect(self._on_yielded)
             work.failed.connect(self.bench.report)
+        self._tests.yielded.connect(self._on_tested)
+        self._downloads.progressed.connect(self._on_progress)
         self._downloads.finished.connect(self._on_downloaded)
         self._tests.finished.connect(self._show_choices)
         events = self.session.events
@@ -119,19 +122,18 @@ class ModelPanel(Panel):
         devices = list(self._found)
         if session.device not in (name for _, name in devices):
             devices.append((session.device, session.device))
-        fill(self.device, devices, session.device)
+        fill(self.processor, devices, session.device)
         names = get_args(Precision)
-        fill(self.precision, ((PRECISIONS.get(name, name), name) for name in names), session.precision)
-        self.device.setToolTip("What computes; Automatic takes the fastest. Self-test looks for GPUs.")
+        fill(self.format, ((PRECISIONS.get(name, name), name) for name in names), session.precision)
         idle = session.state is State.IDLE
         self.test.setEnabled(idle and not self._tests.is_busy)
         self.test.setText("Testing…" if self._tests.is_busy and idle else "Self-test")
 
     def _show_device(self) -> None:
         loaded = self.session.loaded
-        self.line.setText(UNKNOWN_DEVICE if loaded is None else loaded.device)
+        self.device.setText(UNKNOWN_DEVICE if loaded is None else loaded.device)
         if loaded is not None and loaded.reason:
-            self.line.setText(f"{loaded.device} · {loaded.reason.rstrip('.')}")
+            self.device.setText(f"{loaded.device} · {loaded.reason.rstrip('.')}")
         if loaded is not None and "torch" in sys.modules and self._found is KNOWN_DEVICES and not self._tests.is_busy:
             self._tests.start(look_for_devices)
 
@@ -139,10 +141,10 @@ class ModelPanel(Panel):
         self.session.model = self.model.currentData()
 
     def _on_device(self) -> None:
-        self.session.device = self.device.currentData()
+        self.session.device = self.processor.currentData()
 
     def _on_precision(self) -> None:
-        self.session.precision = self.precision.currentData()
+        self.session.precision = self.format.currentData()
 
     def _on_card(self) -> None:
         if self.entry is not None:
@@ -171,7 +173,7 @@ class ModelPanel(Panel):
             self._downloads.stop()
         elif self.entry is not None:
             self.bar.setRange(0, 0)
-            self._downloads.start(download(self.entry.name))
+            self._downloads.start(self.entry.name)
             self._show_download()
 
     def _on_downloaded(self) -> None:
@@ -182,15 +184,15 @@ class ModelPanel(Panel):
         self._tests.start(test_device(self.session.device, self.session.precision))
         self._show_choices()
 
-    def _on_yielded(self, value: object) -> None:
+    def _on_tested(self, value: object) -> None:
         if isinstance(value, Devices):
             self._found = (KNOWN_DEVICES[0], *value.found)
         elif isinstance(value, Message):
             self.session.message = value
-        elif isinstance(value, tuple):
-            have, size = value
-            self.bar.setRange(0, max(1, size // 1024))
-            self.bar.setValue(have // 1024)
+
+    def _on_progress(self, have: int, size: int) -> None:
+        self.bar.setRange(0, max(1, size // 1024))
+        self.bar.setValue(have // 1024)
 
 
 def look_for_devices(stopped: Callable[[], bool]) -> Iterator[object]:
@@ -211,12 +213,6 @@ def test_device(device: str, precision: str) -> Callable[[Callable[[], bool]], I
             yield Message(self_test(device, precision).in_words())
 
     return work
-
-
-def _button(text: str) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    return button
 
 
 def _row(*parts: QWidget) -> QWidget:

@@ -10,8 +10,10 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout
 from napari_uml.errors import WeightsError
 from napari_uml.weights import read_info
 from napari_uml.widgets.belief_bars import BeliefBars
+from napari_uml.widgets.bench import element_at
 from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.readout import PixelOpinion, pixel_at
 from napari_uml.widgets.session import State, missing_input
 from napari_uml.widgets.trust_line import TrustLine, trust_in
 
@@ -34,11 +36,9 @@ class OpinionPanel(Panel):
         self.bars, self.volume_bars = BeliefBars(), BeliefBars(named=False)
         self.slice_title, self.volume_title = QLabel(), QLabel("Volume")
         self.volume_title.setToolTip(VOLUME_TIP)
-        sets = QGridLayout()
+        self.sets = sets = QGridLayout()
         sets.setSpacing(1)
-        sets.setHorizontalSpacing(6)
         sets.setColumnStretch(0, 5)
-        sets.setColumnStretch(1, 3)
         for column, (title, bars) in enumerate([(self.slice_title, self.bars), (self.volume_title, self.volume_bars)]):
             title.setAlignment(Qt.AlignmentFlag.AlignRight)
             sets.addWidget(title, 0, column)
@@ -61,6 +61,7 @@ class OpinionPanel(Panel):
         for signal in (events.result, events.model, events.models, events.state, events.source):
             signal.connect(self._show_result)
         events.position.connect(self._show_slice)
+        self.bench.viewer.cursor.events.position.connect(self._show_pixel)
         self._show_result()
 
     def _show_result(self) -> None:
@@ -70,12 +71,12 @@ class OpinionPanel(Panel):
         waiting = (missing_input(self.session) or EMPTY) if idle else "The network is looking at the image…"
         self.heading.setText(waiting)
         self.bars.set_opinion(None, task.cls_classes if task else ())
-        self._show_volume()
-        self._show_slice()
         self.bars.setVisible(task is not None)
         self.legend.setVisible(task is not None)
         if task is not None:
             self.legend.set_task(task)
+        self._show_volume()
+        self._show_slice()
         self.origin.setText(origin(result) if result else "")
         self.origin.setVisible(result is not None)
 
@@ -86,21 +87,35 @@ class OpinionPanel(Panel):
         if result is None:
             return
         opinion = result.opinion_at(self.session.position)
-        whole = result.prediction.opinion
         text = f"Most belief: <b>{opinion.predicted}</b>"
         if result.done > 1:
             number = result.slice_at(self.session.position)
             self.slice_title.setText(f"Slice {number}")
-            text += f" in slice {number}, <b>{whole.predicted}</b> in the volume"
+            text += f" · in the volume: <b>{result.prediction.opinion.predicted}</b>"
         self.heading.setText(text)
         self.bars.set_opinion(opinion)
         self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration))
+        self._show_pixel()
+
+    def pixel(self) -> PixelOpinion | None:
+        """What the network holds of the pixel under the cursor; None where there is no result."""
+        image, result = self.bench.image, self.session.result
+        if image is None or result is None:
+            return None
+        element = element_at(image, self.bench.viewer.cursor.position)
+        return None if element is None else pixel_at(result, element)
+
+    def _show_pixel(self) -> None:
+        if self.isVisible():
+            self.legend.set_pixel(self.pixel())
 
     def _show_volume(self) -> None:
         result = self.session.result
         several = result is not None and result.done > 1
         for part in (self.slice_title, self.volume_title, self.volume_bars):
             part.setVisible(several)
+        self.sets.setColumnStretch(1, 3 if several else 0)
+        self.sets.setHorizontalSpacing(6 if several else 0)
         if result is not None and several:
             self.volume_bars.set_opinion(result.prediction.opinion)
             self.volume_bars.setToolTip(f"{self.volume_bars.accessibleDescription()}\n{VOLUME_TIP}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ class Panel(QWidget):
         Heading of its section; a panel without one stands without a section.
     expanded
         Whether its section is open at first.
+    divided
+        Whether a line is drawn above it where it is pinned.
     tour
         What the tour says of it, two or three sentences; a panel without is left out.
     """
 
     title: ClassVar[str] = ""
     expanded: ClassVar[bool] = False
+    divided: ClassVar[bool] = True
     tour: ClassVar[str] = ""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
@@ -74,6 +77,8 @@ class Section(QWidget):
     def _on_toggled(self, expanded: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)
         self._content.setVisible(expanded)
+        if expanded and self.isVisible():
+            scroll_to(self)
 
 
 class Scroll(QScrollArea):
@@ -107,6 +112,20 @@ class Scroll(QScrollArea):
             self.setMaximumHeight(max(height, content.sizeHint().height()) + 2)
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
+
+
+def scroll_to(widget: QWidget) -> None:
+    """Scroll the area that a widget is in until it is seen, of a tall one the top."""
+    area = widget.parentWidget()
+    while area is not None and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    if area is None:
+        return
+    area.widget().adjustSize()
+    if widget.height() <= area.viewport().height():
+        area.ensureWidgetVisible(widget, 0, 0)
+    else:
+        area.verticalScrollBar().setValue(widget.mapTo(area.widget(), QPoint(0, 0)).y())
 
 
 def fill(combo: QComboBox, items: Iterable[tuple[str, object]], chosen: object) -> None:

@@ -27,6 +27,12 @@ ROLE = "place"
 class PlacesPanel(Panel):
     """Moves camera and sliders to the most uncertain place, and to the next ones."""
 
+    divided = False
+    tour = (
+        "<b>Most uncertain place</b> goes to the square of the image where the network is least sure on average, "
+        "<b>Next</b> to the one after it. Correct the mask there first."
+    )
+
     def _build(self) -> None:
         self._places: tuple[Place, ...] = ()
         self._current = -1
@@ -70,7 +76,7 @@ class PlacesPanel(Panel):
         self._current = number % len(self._places)
         place = self._places[self._current]
         element = element_of(place, result)[: image.ndim]
-        centre_on(self.bench.viewer, image, element, place.side)
+        centre_on(self.bench.viewer, image, element.tolist(), place.side)
         self._mark(image, element, place.side)
         self.where.setText(f"{self._current + 1} of {len(self._places)} · mean u {place.uncertainty:.2f}")
 
@@ -83,7 +89,7 @@ class PlacesPanel(Panel):
             marker = self.bench.viewer.add_layer(
                 Points(
                     ndim=image.ndim, name="uncertain place", symbol="square", face_color="transparent",
-                    border_color="white", border_width=0.02, metadata={MARK: {"role": ROLE}},
+                    border_color="white", border_width=0.02, metadata={MARK: {"role": ROLE}}, **where,
                 )
             )  # fmt: skip
             layers.selection.active = active

@@ -1,4 +1,4 @@
-"""The user's preferences: File > Preferences > napari-uml, which napari 0.9 makes of the manifest's `configurations`."""
+"""The user's preferences: File > Preferences > napari-uml; napari 0.9 makes them of the manifest's `configurations`."""
 
 from __future__ import annotations
 

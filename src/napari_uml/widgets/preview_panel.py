@@ -77,7 +77,7 @@ class PreviewPanel(Panel):
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.picture, 0, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
-        for row, label in enumerate((self.caption, self.warning)):
+        for row, label in enumerate((self.warning, self.caption)):
             label.setWordWrap(True)
             layout.addWidget(label, row, 1)
         layout.setColumnStretch(1, 1)
@@ -110,7 +110,7 @@ class PreviewPanel(Panel):
             self.picture.clear()
             self.picture.setToolTip("")
             self.caption.setText("Open an image and choose a model that is on this computer.")
-            self.warning.clear()
+            self._warn(())
         else:
             self._background.start(look(question))
 
@@ -134,13 +134,17 @@ class PreviewPanel(Panel):
         self.picture.setToolTip(f"<img src='data:image/png;base64,{_coded(pixmap)}'>")
         self.picture.setAccessibleDescription(preview.caption)
         self.caption.setText(preview.caption)
-        self.warning.setText("\n".join(f"⚠ {text}" for text in preview.warnings))
+        self._warn(preview.warnings)
 
     def _show_problem(self, error: Exception) -> None:
         self.picture.clear()
         self.picture.setToolTip("")
         self.caption.setText(str(error))
-        self.warning.clear()
+        self._warn(())
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        self.warning.setText("\n".join(f"⚠ {text}" for text in warnings))
+        self.warning.setVisible(bool(warnings))
 
 
 def look(question: Question) -> Callable[[Callable[[], bool]], Iterator[object]]:
@@ -172,7 +176,7 @@ def in_words(pixels: NDArray[np.float32], info: WeightsInfo, box: Box | None) ->
     """How the network's input is made of some pixels, (H, W) or (H, W, 3)."""
     height, width = pixels.shape[:2]
     size, part = info.image_size, "the rectangle of " if box else ""
-    lines = [f"{size} × {size} pixels, from {part}{width} × {height}" + (", squashed" if height != width else "")]
+    lines = [f"{size} x {size} pixels, from {part}{width} x {height}" + (", squashed" if height != width else "")]
     if pixels.ndim == 2:
         lines.append("Grey" + (", given as red, green and blue" if info.task.channels == 3 else ""))
     else:

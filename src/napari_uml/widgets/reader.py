@@ -26,7 +26,8 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]]:
 def read_layers(path: Paths) -> list[LayerData]:
     """One image layer a file, with pixels in [0, 1] and the file's spacing and units.
 
-    The layer's metadata keep `path`, `scaling` (how the numbers became [0, 1]) and `affine` (the patient's orientation).
+    The layer's metadata keep `path`, `scaling` (how the numbers became [0, 1]) and `affine` (orientation of the
+    patient).
 
     Raises
     ------

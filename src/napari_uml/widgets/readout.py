@@ -11,13 +11,16 @@ import numpy as np
 from napari_uml.results import dissonance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_uml.config import Task
     from napari_uml.widgets.session import Result
 
-LONGEST_NAME = 12
+NAMES_WIDTH = 30
+"""Characters that the names of all structures may have together."""
+NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,17 +91,30 @@ def _bounds(result: Result) -> tuple[int, int, int, int]:
     return 0, 0, height, width
 
 
-def as_html(pixel: PixelOpinion) -> str:
-    """A table of three rows: names, probabilities, beliefs; the structure of the mask is bold."""
-    names = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in pixel.names]
-    rows = [
-        ["", *map(escape, names), "u", "dissonance"],
-        ["probability", *(f"{value:.2f}" for value in pixel.probability), "", ""],
-        ["belief", *(f"{v:.2f}" for v in pixel.belief), f"{pixel.uncertainty:.2f}", f"{pixel.dissonance:.2f}"],
-    ]
-    bold = 1 + pixel.predicted
+def as_html(task: Task, pixel: PixelOpinion | None) -> str:
+    """A table of three rows: the structures with their colours, probabilities, beliefs; the mask's one is bold.
+
+    Without a pixel the numbers are dashes.
+    """
+    rows = [["at the cursor", *_names(task), "u", "dissonance"]]
+    if pixel is None:
+        dashes = [NOTHING] * len(task.seg_classes)
+        rows += [["probability", *dashes, "", ""], ["belief", *dashes, NOTHING, NOTHING]]
+    else:
+        ends = [f"{pixel.uncertainty:.2f}", f"{pixel.dissonance:.2f}"]
+        rows.append(["probability", *(f"{value:.2f}" for value in pixel.probability), "", ""])
+        rows.append(["belief", *(f"{value:.2f}" for value in pixel.belief), *ends])
+    bold = -1 if pixel is None else 1 + pixel.predicted
     lines = ("".join(_cell(text, n == bold, n == 0) for n, text in enumerate(row)) for row in rows)
     return f"<table width='100%' cellspacing='0'>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _names(task: Task) -> Iterator[str]:
+    """Names, shortened when there are many, after a square in the colour of the labels layer."""
+    longest = max(4, NAMES_WIDTH // len(task.seg_classes))
+    for number, name in enumerate(task.seg_classes):
+        short = escape(name if len(name) <= longest else f"{name[:longest]}…")
+        yield f'<span style="color:{task.colors[number]}">■</span>&nbsp;{short}' if number else short
 
 
 def _cell(text: str, bold: bool, left: bool) -> str:

@@ -19,6 +19,11 @@ RUN_KEYS = "Ctrl+Return"
 class RunPanel(Panel):
     """The two buttons, the progress bar and the message."""
 
+    tour = (
+        "Run analyses the image; it also starts with Ctrl+Return. Cancel stops after the slice at hand and keeps what "
+        "is done. What there is to tell stands below."
+    )
+
     def _build(self) -> None:
         self.run, self.cancel = QPushButton("Run"), QPushButton("Cancel")
         self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -119,9 +119,7 @@ def find_recipe(material: Material) -> Callable[[Callable[[], bool]], Iterator[o
 def recipe_of(result: Result, origin: Origin) -> Recipe:
     """How to repeat a result from the file that holds its pixels."""
     request, prediction = result.request, result.prediction
-    settings = RunSettings(
-        sigma=request.sigma, seed=request.seed, roi=request.box, slice_number=origin.slice_number
-    )
+    settings = RunSettings(sigma=request.sigma, seed=request.seed, roi=request.box, slice_number=origin.slice_number)
     return Recipe(origin.image.path, request.model, prediction.device, prediction.precision, settings)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_uml.results import Box, Opinion, Prediction
+    from napari_uml.evaluation.sweep import Sweep
+    from napari_uml.results import Box, Corruption, Opinion, Prediction
     from napari_uml.weights import ModelEntry, WeightsInfo
 
 
@@ -45,8 +46,12 @@ class Predictor(Protocol):
     def predict_slices(
         self, image: NDArray[Any], sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False,
         details: bool = False,
+        corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:  # fmt: skip
         """A prediction a slice, as soon as it is there."""
+
+    def seen(self, image: NDArray[Any], prediction: Prediction) -> NDArray[Any]:
+        """What the network saw when it made a prediction of an image: (S, S) or (S, S, 3) in [0, 1]."""
 
 
 class State(StrEnum):

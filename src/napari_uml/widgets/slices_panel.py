@@ -31,7 +31,12 @@ CLASS_COLORS = (("#56B4E9", "#0072B2"), ("#E69F00", "#B36200"), ("#2DBE8D", "#00
 """Of the lines, on dark and on light ground; classes beyond the fourth begin again, with another dash."""
 DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DashDotLine)
 """Uncertainty is dotted."""
-SAMPLES = {Qt.PenStyle.SolidLine: "━━", Qt.PenStyle.DashLine: "╍╍", Qt.PenStyle.DashDotLine: "━╍", Qt.PenStyle.DotLine: "┅┅"}
+SAMPLES = {
+    Qt.PenStyle.SolidLine: "━━",
+    Qt.PenStyle.DashLine: "╍╍",
+    Qt.PenStyle.DashDotLine: "━╍",
+    Qt.PenStyle.DotLine: "┅┅",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +53,7 @@ class SlicesPanel(Panel):
     """The plot, and a line at the slice in view."""
 
     title = "Over the slices"
+    tour = "<b>Over the slices</b> of a stack: belief and uncertainty. Click or drag in the plot to move the slider."
 
     def _build(self) -> None:
         self.note, self.key = QLabel(EMPTY), QLabel()
@@ -74,7 +80,8 @@ class SlicesPanel(Panel):
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setMouseEnabled(x=False, y=False)
-        self.plot.setYRange(0, 1, padding=0.02)
+        self.plot.setYRange(0, 1, padding=0.06)
+        self.plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self.plot.setLabel("bottom", "slice")
         self.marker = pyqtgraph.InfiniteLine(0, movable=True)
         self.marker.sigPositionChanged.connect(self._on_dragged)
@@ -167,4 +174,5 @@ def curves(result: Result, light: bool) -> Iterator[Curve]:
         color = CLASS_COLORS[number % len(CLASS_COLORS)][light]
         dash = DASHES[number // len(CLASS_COLORS) % len(DASHES)]
         yield Curve(name, np.array([float(o.belief[number]) for o in opinions]), color, dash)
-    yield Curve(UNCERTAINTY, np.array([o.uncertainty for o in opinions]), UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine)
+    doubt = np.array([o.uncertainty for o in opinions])
+    yield Curve(UNCERTAINTY, doubt, UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import tiny_report
 
 from napari_uml.training.curves import add_epoch, draw_curves, read_curves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from napari_uml.results import EpochReport
+
+    MakeReport = Callable[..., EpochReport]
 
 
 @pytest.fixture
@@ -20,8 +24,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "curves.csv"
 
 
-def test_row_has_losses_figures_and_learning_rate(path: Path) -> None:
-    report = tiny_report(path.parent)
+def test_row_has_losses_figures_and_learning_rate(path: Path, make_report: MakeReport) -> None:
+    report = make_report(path.parent)
     add_epoch(path, report)
     (row,) = read_curves(path)
     assert row["epoch"] == 1
@@ -30,39 +34,39 @@ def test_row_has_losses_figures_and_learning_rate(path: Path) -> None:
     assert (row["learning_rate"], row["score"], row["seconds"]) == (1e-3, 0.5, 2.0)
 
 
-def test_run_that_goes_on_replaces_the_epochs_done_again(path: Path) -> None:
+def test_run_that_goes_on_replaces_the_epochs_done_again(path: Path, make_report: MakeReport) -> None:
     for epoch in (1, 2, 3):
-        add_epoch(path, tiny_report(path.parent, epoch))
-    add_epoch(path, tiny_report(path.parent, 2, seconds=9.0))
+        add_epoch(path, make_report(path.parent, epoch))
+    add_epoch(path, make_report(path.parent, 2, seconds=9.0))
     assert [(row["epoch"], row["seconds"]) for row in read_curves(path)] == [(1, 2), (2, 9)]
 
 
-def test_figure_that_comes_later_is_absent_before(path: Path) -> None:
-    add_epoch(path, tiny_report(path.parent, 1, metrics={}, score=None))
-    add_epoch(path, tiny_report(path.parent, 2, metrics={"auc": 0.5}))
+def test_figure_that_comes_later_is_absent_before(path: Path, make_report: MakeReport) -> None:
+    add_epoch(path, make_report(path.parent, 1, metrics={}, score=None))
+    add_epoch(path, make_report(path.parent, 2, metrics={"auc": 0.5}))
     first, second = read_curves(path)
     assert "auc" not in first
     assert second["auc"] == 0.5
 
 
-def test_nothing_is_left_beside_the_file(path: Path) -> None:
-    add_epoch(path, tiny_report(path.parent))
+def test_nothing_is_left_beside_the_file(path: Path, make_report: MakeReport) -> None:
+    add_epoch(path, make_report(path.parent))
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_picture_shows_the_curves(path: Path) -> None:
+def test_picture_shows_the_curves(path: Path, make_report: MakeReport) -> None:
     pictures = []
     for epoch in (1, 2):
-        add_epoch(path, tiny_report(path.parent, epoch))
+        add_epoch(path, make_report(path.parent, epoch))
         draw_curves(path, path.with_suffix(".png"), "blobs")
         with Image.open(path.with_suffix(".png")) as image:
             assert image.format == "PNG"
             pictures.append(np.asarray(image))
-    assert pictures[0].shape == pictures[1].shape == (1005, 1500, 4)
+    assert pictures[0].shape == pictures[1].shape == (1000, 1500, 4)
     assert (pictures[0] != pictures[1]).any()
 
 
-def test_picture_is_drawn_without_validation(path: Path) -> None:
-    add_epoch(path, tiny_report(path.parent, metrics={}, score=None))
+def test_picture_is_drawn_without_validation(path: Path, make_report: MakeReport) -> None:
+    add_epoch(path, make_report(path.parent, metrics={}, score=None))
     draw_curves(path, path.with_suffix(".png"))
     assert path.with_suffix(".png").stat().st_size > 10_000

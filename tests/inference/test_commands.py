@@ -1,0 +1,333 @@
+"""`predict`, `replay` and `demo` as a user types them: the numbers of Python, clear sentences, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from napari_uml.cli import main
+from napari_uml.cli.predict import parse_box, result_folders
+from napari_uml.data.reading import read_image
+from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.inference.run_record import read_run
+from napari_uml.results import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PIXELS = np.random.default_rng(3).integers(0, 256, (40, 48), dtype=np.uint8)
+
+
+def write_dicom(path: Path) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
+    header.Rows, header.Columns = PIXELS.shape
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
+    header.PixelSpacing, header.Modality = [0.5, 0.25], "US"
+    header.PixelData = (PIXELS.astype(np.uint16) * 16).tobytes()
+    pydicom.dcmwrite(path, header)
+
+
+def write_nifti(path: Path) -> None:
+    voxels = np.stack([PIXELS.T, PIXELS.T[::-1], PIXELS.T[:, ::-1]], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-0.5, -0.5, 2.0, 1.0])), path)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "photo.png": lambda path: Image.fromarray(PIXELS).save(path),
+    "deep.tif": lambda path: tifffile.imwrite(path, PIXELS.astype(np.uint16) * 257),
+    "scan.dcm": write_dicom,
+    "volume.nii.gz": write_nifti,
+}
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], weights: Path) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that types a command; it returns exit code, output and errors."""
+
+    def typed(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return left.value.code or 0, said.out, said.err
+
+    return typed
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    WRITERS["photo.png"](tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_command_gives_the_numbers_of_python_and_replay_agrees(
+    run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path, name: str
+) -> None:
+    WRITERS[name](tmp_path / name)
+    out = tmp_path / "out"
+    options = ("-m", weights, "--device", "cpu", "--precision", "float32", "--sigma", 0.05, "--seed", 2)
+    code, said, errors = run("predict", tmp_path / name, "-o", out, *options)
+    assert (code, errors) == (0, "")
+    image = read_image(tmp_path / name)
+    expected = UMLPredictor.load(weights, "cpu", "float32").predict(image.pixels, 0.05, 2, stack=image.is_stack)
+    np.testing.assert_array_equal(tifffile.imread(out / "labels.tif"), expected.mask)
+    np.testing.assert_array_equal(tifffile.imread(out / "uncertainty.tif"), expected.pixel_uncertainty)
+    record = read_run(out / "run.json")
+    for one, opinion in zip(record.slices, expected.opinions, strict=True):
+        assert list(one.opinion.belief.values()) == [float(belief) for belief in opinion.belief]
+    assert f"{name}: {expected.opinion.predicted}" in said
+    assert read_image(out / "labels.tif").spacing == pytest.approx(image.spacing)
+    assert (out / "labels.nii.gz").exists() is image.is_stack
+    assert run("replay", out / "run.json") == (0, f"The numbers agree to the last bit (on {cpu()}, float32).\n", "")
+
+
+def cpu() -> str:
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def test_table_has_a_line_an_image_and_a_slice_in_the_order_typed(
+    run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path
+) -> None:
+    for name, write in WRITERS.items():
+        write(tmp_path / name)
+    images = [tmp_path / name for name in ("volume.nii.gz", "photo.png", "deep.tif")]
+    assert run("predict", *images, "-m", weights, "-o", tmp_path / "out")[0] == 0
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = [(row["file"], row["slice"]) for row in csv.DictReader(file)]
+    volume, photo, deep = map(str, images)
+    assert rows == [(volume, "all"), (volume, "0"), (volume, "1"), (volume, "2"), (photo, ""), (deep, "")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["deep", "photo", "results.csv", "volume"]
+
+
+def test_one_slice_of_a_stack_is_looked_at_alone(
+    run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path
+) -> None:
+    write_nifti(tmp_path / "volume.nii")
+    assert run("predict", tmp_path / "volume.nii", "-m", weights, "-o", tmp_path / "out", "--slice", 1)[0] == 0
+    expected = UMLPredictor.load(weights, "cpu").predict(read_image(tmp_path / "volume.nii").pixels[1])
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out" / "labels.tif"), expected.mask)
+    assert not (tmp_path / "out" / "labels.nii.gz").exists()
+    assert run("replay", tmp_path / "out" / "run.json")[0] == 0
+
+
+def test_rectangle_is_recorded_and_replayed(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    assert run("predict", photo, "-m", weights, "-o", tmp_path / "out", "--roi", "5,6,30,40")[0] == 0
+    record = read_run(tmp_path / "out" / "run.json")
+    assert record.settings.roi == record.slices[0].looked_at == Box(5, 6, 30, 40)
+    assert record.slices[0].mean_uncertainty < 0.999  # of the rectangle, not of the rest
+    assert run("replay", tmp_path / "out" / "run.json")[0] == 0
+
+
+def test_images_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
+    names = ("a/scan.png", "b/scan.png", "scan-2.tif", "Scan.nii.gz", "c")
+    folders = result_folders([tmp_path / name for name in names], tmp_path / "out")
+    assert [folder.name for folder in folders] == ["scan", "scan-2", "scan-2-2", "Scan-3", "c"]
+
+
+def test_image_that_cannot_be_read_is_reported_and_the_others_are_done(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_text("no image")
+    code, said, errors = run("predict", tmp_path / "bad.png", photo, "-m", weights, "-o", tmp_path / "out")
+    assert code == 2
+    assert len(errors.splitlines()) == 1
+    assert "bad.png: expected an image" in errors
+    assert "1 of 2 images done" in said
+    assert (tmp_path / "out" / "photo" / "run.json").exists()
+
+
+def test_nothing_is_overwritten_unasked(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    command = ("predict", photo, "-m", weights, "-o", tmp_path / "out")
+    assert run(*command)[0] == 0
+    before = (tmp_path / "out" / "run.json").read_bytes()
+    code, _, errors = run(*command, "--seed", 1)
+    assert (code, (tmp_path / "out" / "run.json").read_bytes()) == (2, before)
+    assert "is there already" in errors
+    assert run(*command, "--seed", 1, "--overwrite")[0] == 0
+    assert (tmp_path / "out" / "run.json").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--roi", "1,2,3"), "four whole numbers top,left,bottom,right"),
+        (("--roi", "5,5,5,9"), "top < bottom"),
+        (("--roi", "0,0,41,10"), "rectangle inside the image of 40 x 48 pixels"),
+        (("--sigma", "2"), "sigma from 0 to 1"),
+        (("--sigma", "much"), "Invalid value for '--sigma'"),
+        (("--slice", "0"), "expected a stack to take slice 0 from"),
+        (("--device", "cuda:77"), "Expected a device among"),
+        (("--precision", "int4"), "Expected a precision among"),
+        (("--nonsense",), "No such option"),
+        (("-m", "no-such-model"), "no-such-model"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    code, said, errors = run("predict", photo, "-m", weights, "-o", tmp_path / "out", *options)
+    assert (code, said) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert words in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_image_and_missing_command_are_one_line(
+    run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path
+) -> None:
+    for arguments in (("predict", tmp_path / "no.png", "-m", weights, "-o", tmp_path), ("nonsense",), ("predict",)):
+        code, _, errors = run(*arguments)
+        assert code == 2
+        assert len(errors.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--roi"):
+        main(["predict", "no.png", "-m", str(weights), "-o", str(tmp_path), "--roi", "1", "--debug"])
+
+
+def test_interrupt_is_one_line_and_exit_code_130(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(UMLPredictor, "load", interrupt)
+    assert run("predict", photo, "-m", weights, "-o", tmp_path / "out") == (130, "", "napari-uml: interrupted.\n")
+
+
+def test_interrupted_cohort_keeps_what_is_done(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
+    predict, asked = UMLPredictor.predict_slices, []
+
+    def interrupt(*arguments: object) -> object:
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return predict(*arguments)
+
+    monkeypatch.setattr(UMLPredictor, "predict_slices", interrupt)
+    code, _, _ = run("predict", photo, tmp_path / "second.png", "-m", weights, "-o", tmp_path / "out")
+    assert code == 130
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [str(photo)]
+
+
+def test_without_arguments_the_help_lists_the_commands(run: Callable[..., tuple[int, str, str]]) -> None:
+    code, said, _ = run()
+    assert code == 0
+    assert all(command in said for command in ("predict", "replay", "demo"))
+
+
+@pytest.fixture
+def recorded(run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path) -> Path:
+    run("predict", photo, "-m", weights, "-o", tmp_path / "out", "--device", "cpu", "--precision", "float32")
+    return tmp_path / "out" / "run.json"
+
+
+def edit(path: Path, change: Callable[[dict], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_replay_that_does_not_agree_says_by_how_much_and_exits_with_1(
+    run: Callable[..., tuple[int, str, str]], recorded: Path
+) -> None:
+    def change(content: dict) -> None:
+        content["opinion"]["uncertainty"] += 0.02
+
+    edit(recorded, change)
+    code, said, _ = run("replay", recorded)
+    assert code == 1
+    assert "DO NOT agree: the largest difference is 0.02 (uncertainty), the tolerance 0;" in said
+
+
+def test_replay_with_another_precision_agrees_within_a_hundredth(
+    run: Callable[..., tuple[int, str, str]], recorded: Path
+) -> None:
+    code, said, _ = run("replay", recorded, "--precision", "bf16")
+    assert code == 0
+    assert "the tolerance 0.01" in said
+    assert f"recorded on {cpu()}, float32, repeated on {cpu()}, bf16" in said
+
+
+def test_replay_says_that_the_recorded_device_is_not_here(
+    run: Callable[..., tuple[int, str, str]], recorded: Path
+) -> None:
+    edit(recorded, lambda content: content.update(device="cuda:9", device_description="Some GPU"))
+    code, _, errors = run("replay", recorded)
+    assert code == 0
+    assert "recorded on cuda:9, which is not here" in errors
+
+
+def test_replay_says_what_is_gone_and_takes_its_new_place(
+    run: Callable[..., tuple[int, str, str]], recorded: Path, photo: Path, tmp_path: Path
+) -> None:
+    moved = photo.rename(tmp_path / "moved.png")
+    code, _, errors = run("replay", recorded)
+    assert code == 2
+    assert "photo.png, it is no longer there. Name the file with --image" in errors
+    assert run("replay", recorded, "--image", moved)[0] == 0
+    Image.fromarray(PIXELS[::-1]).save(moved)
+    code, _, errors = run("replay", recorded, "--image", moved)
+    assert code == 2
+    assert "moved.png has changed since the recorded run" in errors
+
+
+def test_replay_refuses_other_weights(run: Callable[..., tuple[int, str, str]], recorded: Path, tmp_path: Path) -> None:
+    edit(recorded, lambda content: content["model"].update(path=str(tmp_path / "gone"), sha256="0" * 64))
+    code, _, errors = run("replay", recorded)
+    assert code == 2
+    assert "they are not on this computer; name their file with --model" in errors
+
+
+@pytest.mark.parametrize("text", ["1 , 2,3, 4", "1,2,3,4"])
+def test_rectangle_is_read_from_text(text: str) -> None:
+    assert parse_box(text) == Box(1, 2, 3, 4)
+
+
+def test_folder_of_results_that_is_there_stops_the_demo(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "window.png").touch()
+    code, _, errors = run("demo", "--output", tmp_path)
+    assert code == 2
+    assert "window.png is there already" in errors

@@ -1,0 +1,90 @@
+"""The model card says everything that a user of a model must know."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_uml.config import Focus
+from napari_uml.evaluation.card import model_card
+from napari_uml.evaluation.record import Metric, MetricsRecord
+from napari_uml.training.export import export_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_uml.weights import WeightsInfo
+
+SHA256 = "ab" * 32
+
+
+@pytest.fixture
+def info(make_run: Callable[..., Path]) -> WeightsInfo:
+    told = {
+        "focus": Focus(structures=("lesion",)),
+        "licence": "Blobs: CC0\nSkin: BY; NC",
+        "started_from": "the model x",
+    }
+    return export_run(make_run(**told))
+
+
+def record(dataset: str, **values: float) -> MetricsRecord:
+    metrics = {name: Metric(value=value, low=value - 0.1, high=value + 0.1, n=4) for name, value in values.items()}
+    return MetricsRecord(model="blobs", dataset=dataset, split="val", n=4, metrics=metrics)
+
+
+def rows(card: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table below a heading."""
+    below = card.split(f"## {heading}")[1].split("\n\n")[1].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in below if "---" not in line]
+
+
+def test_figures_have_a_table_a_data_set_and_a_column_a_sigma(info: WeightsInfo) -> None:
+    records = [
+        (0.0, record("Blobs", acc=0.9, ece=0.2, nll=0.3)),
+        (0.0, record("Skin", auc=0.7)),
+        (0.05, record("Blobs", acc=0.8)),
+    ]
+    card = model_card(info, records, SHA256, 1_250_000)
+    assert rows(card, "Blobs, val (n = 4)") == [
+        ["figure", "sigma 0", "sigma 0.05"],
+        ["`acc`", "0.900 (0.800 to 1.000)", "0.800 (0.700 to 0.900)"],
+        ["`ece`", "0.200 (0.100 to 0.300)", "-"],
+    ]
+    assert rows(card, "Skin, val (n = 4)")[1] == ["`auc`", "0.700 (0.600 to 0.800)"]
+    assert "95 %" in card
+    assert "Validation in training" not in card
+
+
+def test_model_that_was_not_evaluated_shows_its_best_epoch(info: WeightsInfo) -> None:
+    card = model_card(info, [], SHA256, 1_250_000)
+    assert rows(card, "Validation in training")[1:] == [["`dice_present/lesion`", "0.500"], ["`auc`", "0.750"]]
+    assert "95 %" not in card
+
+
+def test_card_says_what_it_is_and_what_it_is_not_for(info: WeightsInfo) -> None:
+    card = model_card(info, [], SHA256, 1_250_000)
+    for words in (
+        "# Drawn blobs (`blobs`, version 1)", "**lesion**", "**benign, malignant**", "drawn blobs. Its input is 64 x 64",
+        "looks twice", info.not_for, f"1.2 MB, SHA-256 `{SHA256}`", "- Blobs: CC0\n- Skin: BY; NC", info.written_by,
+    ):  # fmt: skip
+        assert words in card
+
+
+def test_card_says_how_it_was_trained(info: WeightsInfo) -> None:
+    card = model_card(info, [], SHA256, 1_250_000)
+    assert rows(card, "Training") == [["data set", "train", "val"], ["Blobs", "8", "4"]]
+    for words in (
+        "Started from the model x; epoch 1 of 3 was the best; 3 minutes in all.",
+        "```\nnapari-uml train blobs -o run\n```", "epochs 2", "seed 0", "recipe modern",
+    ):  # fmt: skip
+        assert words in card
+
+
+def test_every_row_of_a_table_has_as_many_cells(info: WeightsInfo) -> None:
+    card = model_card(info, [(0.0, record("Blobs", acc=0.9)), (0.1, record("Blobs"))], SHA256, 1)
+    for table in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -1,0 +1,307 @@
+"""`napari-uml train` as a user types it; the network is tiny."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import typer
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from typer.testing import CliRunner
+
+from napari_uml.cli import app, training_run
+from napari_uml.config import TrainConfig
+from napari_uml.errors import DivergedError
+from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
+from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
+from napari_uml.training.plan import RunPlan, read_plan
+from napari_uml.weights import read_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_uml.config import UMLConfig
+    from napari_uml.results import EpochReport
+
+    Command = Callable[..., tuple[int, str, str]]
+
+SMALL = ("--image-size", 64, "--batch-size", 4, "--device", "cpu", "--precision", "float32")
+OPTIONS = {
+    option: parameter
+    for parameter in typer.main.get_command(app).commands["train"].params
+    for option in (*parameter.opts, *parameter.secondary_opts)
+}
+
+
+@pytest.fixture(autouse=True)
+def _tiny_preset(monkeypatch: pytest.MonkeyPatch, network: UMLConfig) -> None:
+    monkeypatch.setattr("napari_uml.training.planning.preset", lambda *_, **__: network)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def losses(run: Path) -> list[str]:
+    with (run / "curves.csv").open(newline="") as file:
+        return [row["loss/total"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("name", TrainConfig.model_fields)
+def test_every_setting_is_an_option(name: str) -> None:
+    field, option = TrainConfig.model_fields[name], OPTIONS[f"--{name.replace('_', '-')}"]
+    assert option.help == field.description
+    assert option.default is None
+    if isinstance(field.default, bool):
+        assert f"--no-{name.replace('_', '-')}" in OPTIONS
+    else:
+        assert option.show_default.split(";")[0] == ("none" if field.default is None else str(field.default))
+
+
+def test_option_out_of_bounds_is_refused_before_anything_is_read(napari_uml: Command, run: Path) -> None:
+    code, _, err = napari_uml("train", "nowhere", "-o", run, "--epochs", 0)
+    assert code == 2
+    assert "epochs" in err
+    assert err.count("\n") == 1
+
+
+def test_option_that_only_the_settings_check_is_refused(napari_uml: Command, run: Path, blobs: Path) -> None:
+    code, _, err = napari_uml("train", blobs, "-o", run, "--image-size", 100, "--clip", 0)
+    assert code == 2
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["image_size", "clip"]
+    assert not run.exists()
+
+
+def test_help_shows_the_defaults_of_both_recipes() -> None:
+    result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"})
+    assert "60; 100 with --recipe paper" in result.output
+
+
+def test_run_leaves_model_curves_and_settings(napari_uml: Command, run: Path, blobs: Path) -> None:
+    code, out, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 2, "--title", "Blobs")
+    assert (code, out) == (0, "")
+    assert {path.name for path in run.iterdir()} == {
+        "best.ckpt", "last.ckpt", "curves.csv", "curves.png", "model.safetensors", "train.json",
+    }  # fmt: skip
+    lines = err.splitlines()
+    assert "random weights" in lines[0]
+    assert [line.split("  ")[0] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
+    for words in ("loss ", "lesion 0.", "auc ", "images/s"):
+        assert all(words in line for line in lines[1:3])
+    assert str(run / "model.safetensors") in lines[3]
+    assert len(losses(run)) == 2
+    assert read_info(run / "model.safetensors").title == "Blobs"
+    assert read_plan(run).settings.epochs == 2
+
+
+def test_events_tell_the_whole_run(napari_uml: Command, run: Path, blobs: Path) -> None:
+    code, out, _ = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1, "--events", "-")
+    events = [parse(line) for line in out.splitlines()]
+    assert code == 0
+    assert events[0] == RunStarted(run=run, name="run", pid=os.getpid(), epoch=0, epochs=1)
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert (steps[-1].epoch, steps[-1].step, steps[-1].steps) == (1, 2, 2)
+    assert isinstance(events[-2], EpochDone)
+    assert events[-2].report.epoch == 1
+    assert events[-1] == RunEnded(reason="all epochs done", model=run / "model.safetensors")
+
+
+def interrupt_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C while the line of an epoch is shown."""
+    original = training_run.epoch_line
+
+    def line(report: EpochReport) -> str:
+        if report.epoch == epoch:
+            raise KeyboardInterrupt
+        return original(report)
+
+    monkeypatch.setattr(training_run, "epoch_line", line)
+
+
+def test_interrupted_run_goes_on_to_the_same_numbers(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = (blobs, *SMALL, "--epochs", 2)
+    napari_uml("train", *told, "-o", run.with_name("whole"))
+    with monkeypatch.context() as patch:
+        interrupt_after(1, patch)
+        code, _, err = napari_uml("train", *told, "-o", run, "--events", run.with_name("events"))
+    assert code == 130
+    assert err.splitlines()[-1] == (
+        f"napari-uml: interrupted after epoch 1; to go on: napari-uml train --resume -o {run}"
+    )
+    assert read_info(run / "model.safetensors").training["epoch"] == 1
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--events", run.with_name("events"))
+    assert code == 0
+    assert losses(run) == losses(run.with_name("whole"))
+    events = [parse(line) for line in run.with_name("events").read_text().splitlines()]
+    assert [event.epoch for event in events if isinstance(event, RunStarted)] == [0, 1]
+    assert [event.reason for event in events if isinstance(event, RunEnded)] == ["interrupted", "all epochs done"]
+    assert [event.report.epoch for event in events if isinstance(event, EpochDone)] == [1, 2]
+
+
+def test_run_interrupted_in_its_first_epoch_starts_anew(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "fit", fitting(KeyboardInterrupt()))
+        code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    assert code == 130
+    assert "after epoch 0" in err
+    assert [path.name for path in run.iterdir()] == ["train.json"]
+    assert napari_uml("train", "--resume", "-o", run)[0] == 0
+    assert (run / "model.safetensors").exists()
+
+
+def test_run_that_is_done_has_nothing_left_to_do(napari_uml: Command, run: Path, blobs: Path) -> None:
+    napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    code, _, err = napari_uml("train", "--resume", "-o", run)
+    assert code == 0
+    assert err.startswith("all epochs were done before")
+    assert len(losses(run)) == 1
+
+
+def test_run_starts_from_another(napari_uml: Command, run: Path, blobs: Path) -> None:
+    other = run.with_name("other")
+    napari_uml("train", blobs, "-o", other, *SMALL, "--epochs", 1)
+    code, _, err = napari_uml(
+        "train", blobs, "-o", run, "--from", other, "--batch-size", 4, "--device", "cpu", "--precision", "float32",
+        "--epochs", 1, "--learning-rate", 1e-9, "--ema", 0, "--trainable", "heads",
+    )  # fmt: skip
+    assert code == 0
+    assert "starts from epoch 1 of" in err
+    name = "mutual.head.1.weight"
+    before, after = load_checkpoint(other / BEST).shown[name], load_checkpoint(run / LAST).weights[name]
+    assert (before - after).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "one dataset folder or more"),
+        (("nowhere",), "nowhere"),
+        (("--resume",), "train.json"),
+        (("{blobs}", "--from", "nobody"), "nobody"),
+        (("{blobs}", "--focus", "disc"), "focus on among lesion"),
+        (("{blobs}", "--events", "{blobs}"), "file or pipe"),
+        (("{blobs}", "--batch-size", "3", "--processes", "2"), "divisible by 2"),
+    ],
+)
+def test_wrong_input_gives_one_line(
+    arguments: tuple[str, ...], words: str, napari_uml: Command, run: Path, blobs: Path
+) -> None:
+    code, out, err = napari_uml("train", "-o", run, *(argument.format(blobs=blobs) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert words in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_contradiction_is_refused_and_the_run_stays(napari_uml: Command, run: Path, blobs: Path) -> None:
+    napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    before = (run / "train.json").read_bytes()
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--epochs", 5)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "other --epochs;" in err
+    code, _, err = napari_uml("train", blobs, "-o", run, "--epochs", 5)
+    assert code == 2
+    assert "--resume" in err
+    assert (run / "train.json").read_bytes() == before
+
+
+def fitting(*ends: BaseException | EpochReport) -> Callable[..., Iterator[EpochReport]]:
+    """Return a `fit` that brings these reports and errors."""
+
+    def fit(*_: Any, **__: Any) -> Iterator[EpochReport]:
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+            yield end
+
+    return fit
+
+
+def test_failure_is_the_last_event(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "fit", fitting(DivergedError("The loss is nan.")))
+    code, out, err = napari_uml("train", blobs, "-o", run, "--events", "-")
+    assert code == 2
+    assert err.splitlines()[-1] == "napari-uml: The loss is nan."
+    assert parse(out.splitlines()[-1]) == RunFailed(kind="DivergedError", message="The loss is nan.")
+
+
+def test_line_of_an_epoch(make_report: Callable[..., EpochReport], run: Path) -> None:
+    report = make_report(run)
+    assert training_run.epoch_line(report) == (
+        "epoch 1/2  loss 3.000 (mutual 1.000, class 0.500, mask 1.500)  lesion 0.500 acc 0.750 auc 0.875 u_image 0.300 "
+        "u_pixel 0.200  4.0 images/s  2 min left *"
+    )
+    last = replace(report, epochs=60, metrics={}, is_best=False, stopped="all epochs done")
+    assert training_run.epoch_line(last) == (
+        "epoch  1/60  loss 3.000 (mutual 1.000, class 0.500, mask 1.500)  4.0 images/s"
+    )
+    assert "3.0 h left" in training_run.epoch_line(replace(report, eta_seconds=10_800.0))
+
+
+class Leader:
+    """The first process, as another one sees it."""
+
+    def __init__(self, left: bool) -> None:
+        self.left = left
+
+    def wait(self, timeout: float) -> None:
+        if not self.left:
+            raise psutil.TimeoutExpired(timeout)
+
+
+@pytest.fixture
+def _second_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+@pytest.mark.usefixtures("_second_process")
+def test_second_process_shows_and_writes_nothing(
+    napari_uml: Command,
+    run: Path,
+    blobs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_report: Callable[..., EpochReport],
+) -> None:
+    monkeypatch.setattr(training_run, "fit", fitting(make_report(run)))
+    assert napari_uml("train", blobs, "-o", run, "--events", "-") == (0, "", "")
+    assert not run.exists()
+
+
+@pytest.mark.usefixtures("_second_process")
+@pytest.mark.parametrize("error", [RuntimeError("connection closed by peer"), DivergedError("nan")])
+def test_second_process_is_quiet_when_the_first_has_left(
+    error: Exception, make_plan: Callable[..., RunPlan], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "fit", fitting(error))
+    monkeypatch.setattr(psutil, "Process", lambda _: Leader(left=True))
+    training_run.follow(make_plan(), run)
+    monkeypatch.setattr(psutil, "Process", lambda _: Leader(left=False))
+    with pytest.raises(type(error), match=str(error)):
+        training_run.follow(make_plan(), run)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path: Path, blobs: Path) -> None:
+    arguments = ["train", str(blobs), "-o", "run", "--processes", "2", "--epochs", "1", *map(str, SMALL)]
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_uml", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("epoch 1/1") == 1
+    assert len(losses(tmp_path / "run")) == 1
+    assert read_info(tmp_path / "run" / "model.safetensors").name == "run"
