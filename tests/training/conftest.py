@@ -29,6 +29,7 @@ INFO = DatasetInfo(
     cls_classes=("benign", "malignant"),
     licence="CC0",
 )
+TASK = Task.model_validate(INFO.model_dump(include=set(Task.model_fields)))
 ENCODER = EncoderConfig(name="test_resnet")
 NETWORK = UMLConfig(
     num_classes=2, num_structures=2, class_encoder=ENCODER, seg_encoder=ENCODER, mixer_project=8,
@@ -84,7 +85,7 @@ def make_plan(blobs: Path) -> Callable[..., RunPlan]:
 
     def make(**changes: Any) -> RunPlan:
         values = {
-            "command": "napari-uml train blobs -o run", "datasets": (blobs,), "task": Task(**INFO.model_dump(include=set(Task.model_fields))),
+            "command": "napari-uml train blobs -o run", "datasets": (blobs,), "task": TASK,
             "network": NETWORK, "settings": SETTINGS, "preset": "compact", "name": "blobs", "title": "Drawn blobs",
             "licence": "Blobs: CC0", **changes,
         }  # fmt: skip

@@ -68,7 +68,7 @@ def test_model_that_was_not_evaluated_shows_its_best_epoch(info: WeightsInfo) ->
 def test_card_says_what_it_is_and_what_it_is_not_for(info: WeightsInfo) -> None:
     card = model_card(info, [], SHA256, 1_250_000)
     for words in (
-        "# Drawn blobs (`blobs`, version 1)", "**lesion**", "**benign, malignant**", "drawn blobs. Its input is 64 x 64",
+        "# Drawn blobs (`blobs`, version 1)", "**lesion**", "**benign, malignant**", "Its input is 64 x 64",
         "looks twice", info.not_for, f"1.2 MB, SHA-256 `{SHA256}`", "- Blobs: CC0\n- Skin: BY; NC", info.written_by,
     ):  # fmt: skip
         assert words in card

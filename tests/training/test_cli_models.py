@@ -56,7 +56,7 @@ def shipped(bundled: Path, file: Path) -> Path:
 def test_list_shows_every_model_and_where_it_is(napari_uml: Command, file: Path) -> None:
     napari_uml("models", "add", file, "--name", "mine")
     (user_folder() / "broken.safetensors").write_bytes(b"PK\x03\x04")
-    code, out, _ = napari_uml("models", "list")
+    code, out, err = napari_uml("models", "list")
     rows = {line.split()[0]: line for line in out.splitlines()}
     assert code == 0
     assert list(rows) == ["name", "shipped", "remote", "broken", "mine"]
@@ -64,7 +64,9 @@ def test_list_shows_every_model_and_where_it_is(napari_uml: Command, file: Path)
     assert rows["shipped"].split()[-2:] == ["bundled", f"{file.stat().st_size / 1e6:.1f}"]
     assert "not downloaded" in rows["remote"]
     assert "Drawn blobs" in rows["mine"]
-    assert "pickle" in out
+    assert "user (unusable)" in rows["broken"]
+    assert err.startswith("broken: ")
+    assert "pickle" in err
 
 
 @pytest.mark.usefixtures("shipped")

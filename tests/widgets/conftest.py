@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from napari_uml.config import Task, preset
-from napari_uml.results import Box, Opinion, Prediction, PredictionDetails
+from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails
 from napari_uml.weights import ModelEntry, WeightsInfo
 from napari_uml.widgets import bench
+from napari_uml.widgets.preferences import Preferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ class FakePredictor:
 
     def predict_slices(
         self, image: np.ndarray, sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False,
-        details: bool = False,
+        details: bool = False, corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:  # fmt: skip
         self.asked.append((image, sigma, seed, roi, stack))
         for number, pixels in enumerate(image if stack else image[None]):
@@ -59,7 +60,12 @@ class FakePredictor:
                 structure_names=TASK.seg_classes, looked_at=(roi,), mask_map="mask", seconds=0.1, model="fake",
                 device="cpu", precision=self.precision, sigma=sigma, seed=seed,
                 details=PredictionDetails(1 - mask, np.stack([1.0 - mask, 2.0 * mask])) if details else None,
+                corruption=corruption,
             )  # fmt: skip
+
+    def seen(self, image: np.ndarray, prediction: Prediction) -> np.ndarray:
+        """Grey is half bright, colour is red."""
+        return np.full((64, 64), 0.5) if image.ndim == 2 else np.tile([1.0, 0.0, 0.0], (64, 64, 1))
 
 
 @pytest.fixture
@@ -81,3 +87,10 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[ModelEntry,
     )
     monkeypatch.setattr(bench, "list_models", lambda: entries)
     return entries
+
+
+@pytest.fixture(autouse=True)
+def no_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start every dock from the defaults, whatever this computer's user prefers."""
+    monkeypatch.setattr(bench, "read_preferences", Preferences)
+    monkeypatch.setattr(bench, "watch_preferences", lambda changed: None)

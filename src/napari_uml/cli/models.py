@@ -43,8 +43,12 @@ def list_all(as_json: JsonOption = False) -> None:
         table.add_column(heading)
     table.add_column("MB", justify="right")
     for row in rows:
-        table.add_row(row["name"], escape(row["problem"] or row["title"]), row["source"], f"{row['size'] / 1e6:.1f}")
+        where = f"{row['source']} (unusable)" if row["problem"] else row["source"]
+        table.add_row(row["name"], escape(row["title"]), where, f"{row['size'] / 1e6:.1f}")
     _console().print(table)
+    for row in rows:
+        if row["problem"]:
+            typer.echo(f"{row['name']}: {row['problem']}", err=True)
 
 
 @app.command()

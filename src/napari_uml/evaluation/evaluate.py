@@ -69,7 +69,9 @@ def score_images(
 def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
     """The metrics record of the scores of a split, without structures that only the model knows."""
     task, known = predictor.info.task, {*dataset.info.seg_classes}
-    foreign = {name for name in task.structures if not known.issuperset(task.seg_classes[i] for i in task.members(name))}
+    foreign = [
+        name for name in task.structures if not known.issuperset(task.seg_classes[i] for i in task.members(name))
+    ]
     metrics = {
         name: metric
         for name, metric in metrics_record(scores, task).items()

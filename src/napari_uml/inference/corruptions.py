@@ -7,7 +7,6 @@ None of them is random: the same strength always gives the same picture.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_uml.results import Corruption
 
 Picture = NDArray[np.float32]

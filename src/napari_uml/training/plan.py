@@ -1,9 +1,9 @@
-"""`train.json`: everything that a training run was told; with it the run's folder alone is enough to go on. No torch."""
+"""`train.json`: what a training run was told, so that the run's folder alone is enough to go on; no torch."""
 
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (pydantic reads it)
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import Field, ValidationError, model_validator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
@@ -16,6 +15,7 @@ from napari_uml.training.plan import PLAN, RunPlan, command_line, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from napari_uml.config import Task
     from napari_uml.data.dataset import Dataset

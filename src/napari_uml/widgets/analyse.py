@@ -12,6 +12,7 @@ from napari_uml.widgets.extra_panel import ExtraPanel
 from napari_uml.widgets.input_panel import InputPanel
 from napari_uml.widgets.measurements_panel import MeasurementsPanel
 from napari_uml.widgets.model_panel import ModelPanel
+from napari_uml.widgets.noise_panel import NoisePanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
 from napari_uml.widgets.places_panel import PlacesPanel
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
     from napari_uml.widgets.session import Predictor, Session
 
-SCROLLED: tuple[type[Panel], ...] = (InputPanel, ModelPanel, PreviewPanel, MeasurementsPanel, SlicesPanel, ExtraPanel)
+SCROLLED: tuple[type[Panel], ...] = (
+    InputPanel,
+    ModelPanel,
+    PreviewPanel,
+    MeasurementsPanel,
+    NoisePanel,
+    SlicesPanel,
+    ExtraPanel,
+)
 """The panels that scroll, from top to bottom; one with a title gets a section that folds."""
 PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel, PlacesPanel, SavePanel)
 """The panels below them that stay visible."""

@@ -16,7 +16,17 @@ from napari_uml.widgets.geometry import placement, rectangle
 from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.layers import ResultLayers, is_result
 from napari_uml.widgets.preferences import Preferences, read_preferences, use_cache_folder, watch_preferences
-from napari_uml.widgets.session import Loaded, Message, Progress, Result, Session, Source, State, missing_input
+from napari_uml.widgets.session import (
+    Loaded,
+    Message,
+    Progress,
+    Result,
+    Session,
+    Source,
+    State,
+    SweepResult,
+    missing_input,
+)
 from napari_uml.widgets.worker import Runner
 
 if TYPE_CHECKING:
@@ -26,7 +36,11 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_uml.inference.report import Figure
-    from napari_uml.widgets.session import Predictor
+    from napari_uml.widgets.jobs import Job
+    from napari_uml.widgets.session import Predictor, Request
+
+QUICK = 1.0
+"""An answer that takes fewer seconds comes at once."""
 
 
 class Bench(QObject):
@@ -68,6 +82,7 @@ class Bench(QObject):
         self.runner = Runner(load, self)
         self.shapes: Layer | None = None
         self._running_on: Layer | None = None
+        self._rerunning = False
         self._watched: list[Layer] = []
         self.report_figures: list[Callable[[Result], Sequence[Figure]]] = []
         self._connect()
@@ -138,16 +153,43 @@ class Bench(QObject):
 
     def run(self) -> None:
         """Analyse what is chosen; nothing happens while a run is in progress."""
+        self.start(analyse)
+
+    def start(self, make: Callable[[Request, Any], Job]) -> None:
+        """Do a job about what is chosen, made of a request and an array; nothing happens while a run is in progress."""
+        if self.session.state is State.IDLE:
+            self._submit(make, quiet=False)
+
+    def rerun(self) -> bool:
+        """Analyse again because a setting changed; the answer to the setting before is dropped (newest wins).
+
+        Where the last answer came at once, the buttons and the progress bar stay as they are.
+
+        Returns
+        -------
+        False while another run is in progress, which goes on.
+        """
+        session = self.session
+        if session.state is not State.IDLE and not self._rerunning:
+            return False
+        last = session.result
+        quick = last is not None and last.prediction.seconds < QUICK and last.request.model == session.model
+        self._rerunning = self._submit(analyse, quiet=quick and session.state is State.IDLE)
+        return True
+
+    def _submit(self, make: Callable[[Request, Any], Job], quiet: bool) -> bool:
         session, image = self.session, self.image
         self.update_box()
-        if image is None or session.state is not State.IDLE or missing_input(session):
-            return
+        if image is None or missing_input(session):
+            return False
         request = session.request()
-        self._running_on = image
+        self._running_on, self._rerunning = image, False
         session.message = None
-        session.progress = Progress(0, 0)
-        session.state = State.RUNNING
-        self.runner.submit(analyse(request, array_of(image)), request.model, request.device, request.precision)
+        if not quiet:
+            session.progress = Progress(0, 0)
+            session.state = State.RUNNING
+        self.runner.submit(make(request, array_of(image)), request.model, request.device, request.precision)
+        return True
 
     def cancel(self) -> None:
         """Stop after the slice at hand; what is done is kept."""
@@ -260,12 +302,14 @@ class Bench(QObject):
             value = replace(value, loaded=self._preferred(value.loaded))
             self.session.accept(value)
             self.layers.show(self._running_on, value)
+        elif isinstance(value, SweepResult) and self._running_on is not None:
+            self.session.sweep = value
 
     def _preferred(self, loaded: Loaded) -> Loaded:
         return replace(loaded, info=self.preferences.applied(loaded.info))
 
     def _on_finished(self) -> None:
-        self._running_on = None
+        self._running_on, self._rerunning = None, False
         self.session.state = State.IDLE
 
 

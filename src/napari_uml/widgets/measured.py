@@ -4,22 +4,52 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from napari_uml.evaluation.measure import measure_slice
 
+if TYPE_CHECKING:
     from napari_uml.config import Task
     from napari_uml.evaluation.measure import MeasuredValue
+    from napari_uml.widgets.session import Result
 
 HEADER = ("Measurement", "Value", "Plausible")
 CSV_HEADER = ("image", "slice", "structure", "measurement", "unit", "value", "low", "high")
 ABSENT = "not in the image"
 
 
-def sorted_for_people(values: Sequence[MeasuredValue]) -> tuple[MeasuredValue, ...]:
-    """What the model declares first, then the structures."""
-    return tuple(sorted(values, key=lambda value: bool(value.structure)))
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on one slice.
+
+    Attributes
+    ----------
+    image
+        Name of the layer.
+    slice_number
+        None for a single image.
+    task
+        Of the model that found the structures.
+    values
+        What the model declares first, then the structures.
+    """
+
+    image: str
+    slice_number: int | None
+    task: Task
+    values: tuple[MeasuredValue, ...]
+
+
+def measure_result(
+    result: Result, slice_number: int | None, pixel_size: tuple[tuple[float, float], str] | None
+) -> Measured:
+    """Measure a slice of a stack, or an image (None); areas in pixels alone without the size of a pixel."""
+    spacing, units = pixel_size or (None, "")
+    task = result.loaded.info.task
+    values = measure_slice(result.prediction, slice_number or 0, task, spacing=spacing, units=units)
+    declared_first = tuple(sorted(values, key=lambda value: bool(value.structure)))
+    return Measured(result.request.source.name, slice_number, task, declared_first)
 
 
 def words(value: MeasuredValue, task: Task) -> tuple[str, str, str]:
@@ -30,13 +60,13 @@ def words(value: MeasuredValue, task: Task) -> tuple[str, str, str]:
     return name, _number(value, value.value), _range(value)
 
 
-def as_csv(values: Sequence[MeasuredValue], image: str, slice_number: int | None, separator: str = ",") -> str:
+def as_csv(measured: Measured, separator: str = ",") -> str:
     """The unrounded numbers, an undefined one as an empty cell; with a tab as separator fit to be pasted."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    where = (image, "" if slice_number is None else slice_number)
-    for one in values:
+    where = (measured.image, "" if measured.slice_number is None else measured.slice_number)
+    for one in measured.values:
         numbers = ("" if number is None else number for number in (one.value, one.low, one.high))
         writer.writerow((*where, one.structure, one.name, one.unit, *numbers))
     return text.getvalue()

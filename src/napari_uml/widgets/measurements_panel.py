@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,24 +20,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uml.errors import UMLError
-from napari_uml.evaluation.measure import measure_slice
 from napari_uml.inference.files import replacing
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import pixel_size
-from napari_uml.widgets.measured import HEADER, as_csv, sorted_for_people, words
+from napari_uml.widgets.measured import HEADER, Measured, as_csv, measure_result, words
 from napari_uml.widgets.panel import Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from qtpy.QtGui import QShowEvent
-
-    from napari_uml.config import Task
-    from napari_uml.evaluation.measure import MeasuredValue
-    from napari_uml.widgets.session import Result
-
-    Measured = tuple[int | None, tuple[MeasuredValue, ...]]
-    """The slice of a stack, None for an image, and what was measured there."""
 
 EMPTY = "Press Run to measure the structures."
 ROWS_SHOWN = 14
@@ -60,8 +49,7 @@ class MeasurementsPanel(Panel):
     )
 
     def _build(self) -> None:
-        self.values: tuple[MeasuredValue, ...] = ()
-        self.slice_number: int | None = None
+        self.measured: Measured | None = None
         self._wanted = False
         self._background = Background(self.bench, self)
         self.heading = QLabel()
@@ -95,7 +83,7 @@ class MeasurementsPanel(Panel):
     def _connect(self) -> None:
         self.copy.clicked.connect(self._on_copy)
         self.save.clicked.connect(self._on_save)
-        self._background.yielded.connect(self._show_values)
+        self._background.yielded.connect(self._show_measured)
         self._background.failed.connect(self.bench.report)
         self._background.finished.connect(self._on_finished)
         self.session.events.result.connect(self._show_result)
@@ -109,10 +97,10 @@ class MeasurementsPanel(Panel):
 
     def _show_result(self) -> None:
         """Show nothing of another answer."""
-        self._background.stop()
         self._wanted = False
+        self._background.stop()
         if self.session.result is None:
-            self._show_values((None, ()))
+            self._show_measured(None)
         self._measure()
 
     def _measure(self) -> None:
@@ -126,58 +114,48 @@ class MeasurementsPanel(Panel):
         request = result.request
         number = result.slice_at(self.session.position) if request.all_slices else None
         size = pixel_size(image, request.reading, len(request.source.shape))
-        self._background.start(partial(_measured, result, number, size))
+        self._background.start(lambda stopped: iter([measure_result(result, number, size)]))
 
     def _on_finished(self) -> None:
         if self._wanted:
             self._measure()
 
-    def _show_values(self, measured: Measured) -> None:
-        self.slice_number, self.values = measured
-        heading = "" if self.slice_number is None else f"Slice {self.slice_number}:"
-        self.heading.setText(heading if self.values else EMPTY)
-        self.heading.setVisible(bool(self.heading.text()))
+    def _show_measured(self, measured: Measured | None) -> None:
+        self.measured = measured
+        number = None if measured is None else measured.slice_number
+        self.heading.setText(EMPTY if measured is None else f"Slice {number}:")
+        self.heading.setVisible(measured is None or number is not None)
         for part in (self.table, self.copy, self.save):
-            part.setVisible(bool(self.values))
-        if self.session.result is not None and self.values:
-            self._fill(self.session.result.loaded.info.task)
+            part.setVisible(measured is not None)
+        if measured is not None:
+            self._fill(measured)
 
-    def _fill(self, task: Task) -> None:
-        if self.table.rowCount() != len(self.values):
-            self.table.setRowCount(len(self.values))
-        for row, value in enumerate(self.values):
-            for column, text in enumerate(words(value, task)):
+    def _fill(self, measured: Measured) -> None:
+        self.table.setRowCount(len(measured.values))
+        for row, value in enumerate(measured.values):
+            for column, text in enumerate(words(value, measured.task)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(RANGE_TIP if column == 2 else text)
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(row, column, item)
-        rows = min(len(self.values), ROWS_SHOWN)
+        rows = min(len(measured.values), ROWS_SHOWN)
         height = self.table.horizontalHeader().sizeHint().height() + rows * self.table.rowHeight(0) + 4
         self.table.setFixedHeight(height)
 
-    def _as_csv(self, separator: str = ",") -> str:
-        result = self.session.result
-        name = "" if result is None else result.request.source.name
-        return as_csv(self.values, name, self.slice_number, separator)
-
     def _on_copy(self) -> None:
-        QGuiApplication.clipboard().setText(self._as_csv("\t"))
+        if self.measured is not None:
+            QGuiApplication.clipboard().setText(as_csv(self.measured, "\t"))
 
     def _on_save(self) -> None:
+        measured = self.measured
+        if measured is None:
+            return
         name, _ = QFileDialog.getSaveFileName(self, "Save the measurements", "measurements.csv", "CSV (*.csv)")
         if not name:
             return
         try:
             with replacing(Path(name)) as part:
-                part.write_text(self._as_csv(), encoding="utf-8-sig")
+                part.write_text(as_csv(measured), encoding="utf-8-sig")
         except UMLError as error:
             self.bench.report(error)
-
-
-def _measured(
-    result: Result, number: int | None, size: tuple[tuple[float, float], str] | None, stopped: Callable[[], bool]
-) -> Iterator[Measured]:
-    spacing, units = size or (None, "")
-    values = measure_slice(result.prediction, number or 0, result.loaded.info.task, spacing=spacing, units=units)
-    yield number, sorted_for_people(values)

@@ -45,8 +45,7 @@ class Predictor(Protocol):
 
     def predict_slices(
         self, image: NDArray[Any], sigma: float = 0.0, seed: int = 0, roi: Box | None = None, stack: bool = False,
-        details: bool = False,
-        corruption: Corruption | None = None,
+        details: bool = False, corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:  # fmt: skip
         """A prediction a slice, as soon as it is there."""
 
@@ -102,6 +101,10 @@ class Request:
         As `UMLPredictor.load` and `predict` take them.
     details
         Whether the masks in between are wanted, too; they do not change the answer.
+    corruption
+        What is done to the network's input before the noise is added.
+    with_input
+        Whether what the network saw is wanted, too.
     """
 
     source: Source
@@ -115,6 +118,8 @@ class Request:
     sigma: float
     seed: int
     details: bool = False
+    corruption: Corruption | None = None
+    with_input: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,12 +158,15 @@ class Result:
         The answer; of a cancelled stack the first slices alone.
     total
         Slices asked for.
+    seen
+        What the network saw of the slice in view, (S, S) or (S, S, 3) in [0, 1]; None when it was not asked for.
     """
 
     request: Request
     loaded: Loaded
     prediction: Prediction
     total: int
+    seen: NDArray[Any] | None = None
 
     @property
     def done(self) -> int:
@@ -174,6 +182,15 @@ class Result:
     def opinion_at(self, position: Sequence[int]) -> Opinion:
         """The opinion about the slice at that position of the layer; the last one beyond the end."""
         return self.prediction.opinions[self.slice_at(position)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SweepResult:
+    """How the answer to a question bears noise or a corruption, as far as it is known."""
+
+    request: Request
+    loaded: Loaded
+    sweep: Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +232,12 @@ class Session:
         Of the noise on the network's input.
     details
         Whether the next run brings the masks in between.
+    corruption
+        What is done to the network's input before the noise is added; None: nothing.
+    show_input
+        Whether the next run brings what the network saw.
+    sweep
+        The last sweep over noise or a corruption; it may be about another layer.
     state, progress
         What the worker does, and how far it is.
     loaded
@@ -240,6 +263,9 @@ class Session:
     sigma: float = 0.0
     seed: int = 0
     details: bool = False
+    corruption: Corruption | None = None
+    show_input: bool = False
+    sweep: SweepResult | None = None
     state: State = State.IDLE
     progress: Progress = Progress(0, 0)
     loaded: Loaded | None = None
@@ -269,6 +295,8 @@ class Session:
     def forget(self, key: str) -> None:
         """Drop what is known of a layer that is gone."""
         self.kept.pop(key, None)
+        if self.sweep is not None and self.sweep.request.source.key == key:
+            self.sweep = None
         if self.result is not None and self.result.request.source.key == key:
             self.result = None
 
@@ -288,7 +316,7 @@ class Session:
             all_slices=self.reading.stack_axis is not None and self.slices == "all",
             box=self.box if self.area == "rectangle" else None,
             model=self.model, device=self.device, precision=self.precision, sigma=self.sigma, seed=self.seed,
-            details=self.details,
+            details=self.details, corruption=self.corruption, with_input=self.show_input,
         )  # fmt: skip
 
 

@@ -1,0 +1,198 @@
+"""Sweep: the answer over the strength of noise or another corruption, as curves, CSV and PNG."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_uml.data.dataset import write_atomic
+from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
+from napari_uml.inference.corruptions import KINDS
+from napari_uml.inference.files import replacing
+from napari_uml.widgets.amount import leave_wheel
+from napari_uml.widgets.bench import array_of
+from napari_uml.widgets.jobs import sweep_job
+from napari_uml.widgets.layers import is_result
+from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
+from napari_uml.widgets.session import State, SweepResult, ready_reason
+from napari_uml.widgets.sweep_plot import NOISE_TITLE, SweepPlot
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+TIP = "Look again and again with more and more of it: beliefs, uncertainty, and how far the mask stays the same."
+OVER_TIP = "What to vary; the other one stays as it is set above."
+TRUTH_TIP = "A labels layer with the true structures, to compare every mask with."
+SHARPNESS = 3.0
+"""Pixels of the PNG for every pixel of the dock."""
+
+
+class SweepPanel(Panel):
+    """What to vary, the button, the curves, and saving them."""
+
+    def _build(self) -> None:
+        self.over, self.truth = QComboBox(), narrow(QComboBox())
+        self.start = QPushButton()
+        self.csv, self.png = QPushButton("CSV…"), QPushButton("PNG…")
+        self.csv.setToolTip("Save the numbers of every look as a table.")
+        self.png.setToolTip("Save the plot as a picture.")
+        self.about, self.words = QLabel(), QLabel()
+        for label in (self.about, self.words):
+            label.setWordWrap(True)
+        self.about.setStyleSheet("font-size: 8pt;")
+        self.plot = SweepPlot()
+        for combo in (self.over, self.truth):
+            leave_wheel(combo)
+        rows, buttons = QWidget(), QHBoxLayout()
+        fields = form(rows)
+        add_row(fields, "Vary", self.over, OVER_TIP)
+        add_row(fields, "Truth", self.truth, TRUTH_TIP)
+        buttons.addWidget(self.start, 1)
+        buttons.addWidget(self.csv)
+        buttons.addWidget(self.png)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(rows)
+        layout.addLayout(buttons)
+        for part in (self.words, self.plot, self.about):
+            layout.addWidget(part)
+
+    def _connect(self) -> None:
+        self._sweeping = False
+        self.start.clicked.connect(self._on_start)
+        self.csv.clicked.connect(self._on_csv)
+        self.png.clicked.connect(self._on_png)
+        events = self.session.events
+        for signal in (events.state, events.source, events.model, events.models, events.area, events.box):
+            signal.connect(self._show_state)
+        for signal in (events.sweep, events.source):
+            signal.connect(self._show_sweep)
+        for signal in (events.sigma, events.corruption):
+            signal.connect(self._show_setting)
+        events.source.connect(self._show_truths)
+        self.bench.images_changed.connect(self._show_truths)
+        self._show_setting()
+        self._show_truths()
+        self._show_state()
+        self._show_sweep()
+
+    @property
+    def result(self) -> SweepResult | None:
+        """The sweep of the chosen image."""
+        found, source = self.session.sweep, self.session.source
+        return found if found and source and found.request.source.key == source.key else None
+
+    def _show_setting(self) -> None:
+        corruption, chosen = self.session.corruption, self.over.currentData()
+        items = [(NOISE_TITLE, NOISE)]
+        if corruption is not None:
+            items.append((KINDS[corruption.kind].title, corruption.kind))
+        fill(self.over, items, chosen if chosen in [name for _, name in items] else NOISE)
+        self.plot.set_marker(self.session.sigma, corruption)
+
+    def _show_truths(self) -> None:
+        """Offer the labels layers of the size of the image, but not the network's own."""
+        chosen = self.truth.currentData()
+        items = [("none", None), *((layer.name, str(layer.unique_id)) for layer in self._truths())]
+        fill(self.truth, items, chosen)
+        if self.truth.currentIndex() < 0:
+            with QSignalBlocker(self.truth):
+                self.truth.setCurrentIndex(0)
+
+    def _truths(self) -> list[Layer]:
+        source = self.session.source
+        if source is None:
+            return []
+        shape = source.shape[:-1] if source.rgb else source.shape
+        layers = [layer for layer in self.bench.viewer.layers if isinstance(layer, Labels) and not is_result(layer)]
+        return [layer for layer in layers if array_of(layer).shape == shape]
+
+    def _show_state(self) -> None:
+        reason, state = ready_reason(self.session), self.session.state
+        if state is State.IDLE:
+            self._sweeping = False
+        cancelling = state is State.CANCELLING
+        self.start.setText(("Cancelling…" if cancelling else "Cancel") if self._sweeping else "Sweep")
+        self.start.setEnabled(not cancelling if self._sweeping else not reason)
+        stop = "Stop and keep what is known."
+        self.start.setToolTip(stop if self._sweeping else reason or f"{TIP} {DRAWS} draws of the noise.")
+
+    def _show_sweep(self) -> None:
+        found = self.result
+        for part in (self.words, self.plot, self.about):
+            part.setVisible(found is not None)
+        for button in (self.csv, self.png):
+            button.setEnabled(found is not None)
+        if found is not None:
+            self.plot.show_sweep(found.sweep, found.loaded.info.task.cls_classes)
+            self.words.setText(in_words(found.sweep))
+            self.about.setText(describe(found))
+            self.plot.setAccessibleDescription(self.words.text())
+
+    def _on_start(self) -> None:
+        if self._sweeping:
+            self.bench.cancel()
+            return
+        session = self.session
+        first = session.seed
+        plan = Plan(self.over.currentData(), session.sigma, session.corruption, tuple(range(first, first + DRAWS)))
+        truth = self.bench.layer(self.truth.currentData() or "")
+        self._sweeping = True
+        self.bench.start(partial(sweep_job, plan=plan, truth=None if truth is None else array_of(truth)))
+
+    def _on_csv(self) -> None:
+        path = self._ask("CSV (*.csv)", "csv")
+        if path is not None and self.result is not None:
+            save_csv(path, self.result)
+
+    def _on_png(self) -> None:
+        path = self._ask("PNG (*.png)", "png")
+        if path is not None:
+            save_png(path, self.plot)
+
+    def _ask(self, kind: str, ending: str) -> Path | None:
+        """Where to save; the dialog itself asks before something is overwritten."""
+        name = self.session.source.name if self.session.source else "image"
+        chosen, _ = QFileDialog.getSaveFileName(self, "Save the sweep", f"{name} sweep.{ending}", kind)
+        return Path(chosen).with_suffix(f".{ending}") if chosen else None
+
+
+def describe(result: SweepResult) -> str:
+    """What a sweep is about, in one line."""
+    plan, request = result.sweep.plan, result.request
+    parts = [request.source.name]
+    if request.reading.stack_axis is not None:
+        parts.append(f"slice {request.position[request.reading.stack_axis]}")
+    if request.box is not None:
+        parts.append("a rectangle")
+    parts.append(result.loaded.info.title)
+    if plan.over == NOISE and plan.corruption is not None:
+        parts.append(f"{KINDS[plan.corruption.kind].title} {plan.corruption.strength:g}")
+    if plan.over != NOISE and plan.sigma:
+        parts.append(f"noise {plan.sigma:g}")
+    draws = f"mean and range of {len(plan.seeds)} draws"
+    known = result.sweep.done
+    parts.append(draws if known == plan.total else f"{known} of {plan.total} looks")
+    return " · ".join(parts)
+
+
+def save_csv(path: Path, result: SweepResult) -> None:
+    """Write the numbers of a sweep."""
+    context = [("image", result.request.source.name), ("model", result.loaded.info.name)]
+    write_atomic(path, to_csv(result.sweep, context))
+
+
+def save_png(path: Path, widget: QWidget) -> None:
+    """Write a widget as a picture, sharper than it is on the screen."""
+    picture = QPixmap(widget.size() * SHARPNESS)
+    picture.setDevicePixelRatio(SHARPNESS)
+    picture.fill(Qt.GlobalColor.transparent)
+    widget.render(picture)
+    with replacing(path) as part:
+        picture.save(str(part), "PNG")

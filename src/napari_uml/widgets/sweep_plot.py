@@ -1,0 +1,185 @@
+"""The curves of a sweep: the opinion above, the mask below, each with the range of its draws as a band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QColor, QPalette, QPen
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_uml.evaluation.sweep import AGREEMENT, NOISE, PIXEL_UNCERTAINTY, TRUTH, UNCERTAINTY
+from napari_uml.inference.corruptions import KINDS
+from napari_uml.widgets.belief_bars import UNCERTAINTY_COLORS
+from napari_uml.widgets.slices_panel import CLASS_COLORS, DASHES, MISSING, SAMPLES
+
+if TYPE_CHECKING:
+    from napari_uml.evaluation.sweep import Sweep
+    from napari_uml.results import Corruption
+
+NOISE_TITLE = "Noise \N{GREEK SMALL LETTER SIGMA}"
+HEIGHT = 118
+BAND_ALPHA = 55
+AGREEMENT_COLORS, TRUTH_COLORS = ("#E6E6E6", "#202020"), ("#E69F00", "#B36200")
+TIP = "Lines: mean over the draws. Bands: lowest to highest draw. Upright line: the strength that is set now."
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How a curve is drawn: its name in the sweep, its name for people, colour and dash."""
+
+    name: str
+    text: str
+    color: str
+    dash: Qt.PenStyle
+
+
+def opinion_lines(class_names: tuple[str, ...], light: bool) -> list[Line]:
+    """The beliefs and u, in colours for a light or a dark ground."""
+    lines = []
+    for number, name in enumerate(class_names):
+        dash = DASHES[number // len(CLASS_COLORS) % len(DASHES)]
+        lines.append(Line(name, name, CLASS_COLORS[number % len(CLASS_COLORS)][light], dash))
+    return [*lines, Line(UNCERTAINTY, "uncertainty u", UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine)]
+
+
+def mask_lines(light: bool) -> list[Line]:
+    """Agreement of the masks and the mean pixel uncertainty, in colours for a light or a dark ground."""
+    return [
+        Line(AGREEMENT, "mask: Dice with the clean one", AGREEMENT_COLORS[light], Qt.PenStyle.SolidLine),
+        Line(TRUTH, "with the truth", TRUTH_COLORS[light], Qt.PenStyle.DashLine),
+        Line(PIXEL_UNCERTAINTY, "mean pixel u", UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine),
+    ]
+
+
+class SweepPlot(QWidget):
+    """Two plots with one axis, and their keys."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._sweep: Sweep | None = None
+        self._marker: tuple[float, Corruption | None] = (0.0, None)
+        self.plots: list[Any] = []
+        self.keys = [QLabel(), QLabel()]
+        self.setToolTip(TIP)
+        self.setAccessibleName("Sweep")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(1)
+        for key in self.keys:
+            key.setWordWrap(True)
+            layout.addWidget(key)
+
+    def show_sweep(self, sweep: Sweep, class_names: tuple[str, ...]) -> None:
+        """Draw what is known of a sweep."""
+        self._sweep = sweep
+        if not self.plots:
+            self._build_plots()
+        if not self.plots:
+            return
+        light = self.palette().color(QPalette.ColorRole.Window).lightness() > 127
+        groups = (opinion_lines(class_names, light), mask_lines(light))
+        for plot, key, lines in zip(self.plots, self.keys, groups, strict=True):
+            shown = [line for line in lines if line.name in sweep.values]
+            self._draw(plot, sweep, shown)
+            samples = (
+                f'<span style="color:{line.color}">{SAMPLES[line.dash]}</span>&nbsp;'
+                f"{escape(line.text).replace(' ', '&nbsp;')}"
+                for line in shown
+            )
+            key.setText("&nbsp; ".join(samples))
+        self._place_markers()
+
+    def set_marker(self, sigma: float, corruption: Corruption | None) -> None:
+        """Mark the strength that is set now."""
+        self._marker = (sigma, corruption)
+        self._place_markers()
+
+    def _build_plots(self) -> None:
+        """Make the plots when the first ones are wanted, because pyqtgraph takes a while to be imported."""
+        try:
+            import pyqtgraph
+        except ModuleNotFoundError:
+            self.keys[0].setText(MISSING)
+            return
+        for position in (1, 3):
+            plot = _quiet_plot(pyqtgraph)
+            plot.marker = pyqtgraph.InfiniteLine(0)
+            self.plots.append(plot)
+            self.layout().insertWidget(position, plot)
+        self.plots[0].getAxis("bottom").setStyle(showValues=False)
+        self.plots[1].setFixedHeight(HEIGHT + 26)
+
+    def _draw(self, plot: Any, sweep: Sweep, lines: list[Line]) -> None:
+        import pyqtgraph
+
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        plot.setBackground(self.palette().color(QPalette.ColorRole.Window))
+        for side in ("left", "bottom"):
+            plot.getAxis(side).setPen(text)
+            plot.getAxis(side).setTextPen(text)
+        plot.clear()
+        x = np.array(sweep.plan.strengths, dtype=float)
+        for line in lines:
+            mean, low, high = sweep.band(line.name)
+            known = np.isfinite(mean)
+            fill = QColor(line.color)
+            fill.setAlpha(BAND_ALPHA)
+            edges = [pyqtgraph.PlotDataItem(x[known], edge[known], pen=None) for edge in (low, high)]
+            plot.addItem(pyqtgraph.FillBetweenItem(*edges, brush=fill))
+            plot.plot(x[known], mean[known], pen=_pen(line.color, 2.0, line.dash))
+        plot.marker.setPen(_pen(text, 1.0, Qt.PenStyle.SolidLine))
+        plot.addItem(plot.marker, ignoreBounds=True)
+        plot.setXRange(x[0], x[-1], padding=0.02)
+        if plot is self.plots[1]:
+            plot.setLabel("bottom", axis_title(sweep.plan.over))
+
+    def _place_markers(self) -> None:
+        if self._sweep is None:
+            return
+        sigma, corruption = self._marker
+        over = self._sweep.plan.over
+        here = sigma if over == NOISE else corruption.strength if corruption and corruption.kind == over else None
+        for plot in self.plots:
+            plot.marker.setVisible(here is not None)
+            plot.marker.setPos(here or 0.0)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._sweep is not None:
+            self.show_sweep(self._sweep, self._sweep.class_names)
+
+
+def axis_title(over: str) -> str:
+    """What the strengths of a sweep are."""
+    if over == NOISE:
+        return NOISE_TITLE
+    return "JPEG, 100 - quality" if over == "jpeg" else KINDS[over].title
+
+
+def _quiet_plot(pyqtgraph: Any) -> Any:
+    """A plot from 0 to 1 that the mouse cannot move, and that leaves the wheel to the scroll area."""
+
+    class Plot(pyqtgraph.PlotWidget):  # type: ignore[misc, name-defined]
+        def wheelEvent(self, event: Any) -> None:
+            event.ignore()
+
+    plot = Plot()
+    plot.setFixedHeight(HEIGHT)
+    plot.setMenuEnabled(False)
+    plot.hideButtons()
+    plot.setMouseEnabled(x=False, y=False)
+    plot.setYRange(0, 1, padding=0.04)
+    plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+    plot.showGrid(x=False, y=True, alpha=0.25)
+    return plot
+
+
+def _pen(color: Any, width: float, dash: Qt.PenStyle) -> QPen:
+    pen = QPen(QColor(color), width, dash)
+    pen.setCosmetic(True)
+    return pen

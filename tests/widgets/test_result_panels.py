@@ -1,0 +1,254 @@
+"""What the dock shows of an answer: opinions, measurements, slices, further layers, places, the pixel at the cursor."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
+
+from napari_uml.calibration import Calibration, Knot
+from napari_uml.widgets.analyse import AnalyseWidget
+from napari_uml.widgets.extra_panel import ExtraPanel
+from napari_uml.widgets.layers import is_result
+from napari_uml.widgets.measurements_panel import MeasurementsPanel
+from napari_uml.widgets.opinion_panel import OpinionPanel
+from napari_uml.widgets.panel import Section
+from napari_uml.widgets.places_panel import PlacesPanel
+from napari_uml.widgets.run_panel import RunPanel
+from napari_uml.widgets.slices_panel import SlicesPanel, curves
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+    from conftest import FakePredictor
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(qtbot: QtBot, viewer: ViewerModel, load: Any) -> AnalyseWidget:
+    dock = AnalyseWidget(viewer, load=load)
+    qtbot.addWidget(dock)
+    dock.show()
+    return dock
+
+
+def run(qtbot: QtBot, dock: AnalyseWidget) -> None:
+    with qtbot.waitSignal(dock.bench.runner.finished):
+        dock.panels[RunPanel].run.click()
+
+
+def run_stack(qtbot: QtBot, dock: AnalyseWidget, slices: int = 5) -> None:
+    dock.bench.viewer.add_image(RNG.random((slices, 32, 40)), name="stack", scale=(4, 1, 1), units="mm")
+    dock.session.slices = "all"
+    run(qtbot, dock)
+
+
+def unfold(dock: AnalyseWidget, title: str) -> None:
+    next(s for s in dock.findChildren(Section) if s.button.text() == title).button.setChecked(True)
+
+
+def test_bars_follow_the_slider_and_a_second_set_shows_the_volume(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    panel = dock.panels[OpinionPanel]
+    run_stack(qtbot, dock)
+    volume = panel.volume_bars.accessibleDescription()
+    for number in (3, 1):
+        viewer.dims.set_current_step(0, number)
+        opinion = dock.session.result.prediction.opinions[number]
+        assert f"normal {opinion.belief[0]:.2f}" in panel.bars.accessibleDescription()
+        assert panel.slice_title.text() == f"Slice {number}"
+        assert panel.volume_bars.accessibleDescription() == volume
+    assert f"normal {dock.session.result.prediction.opinion.belief[0]:.2f}" in volume
+    assert panel.volume_bars.isVisibleTo(panel)
+
+
+def test_an_image_has_one_set_of_bars(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
+    viewer.add_image(RNG.random((32, 40)))
+    run(qtbot, dock)
+    panel = dock.panels[OpinionPanel]
+    assert panel.bars.isVisibleTo(panel)
+    assert not panel.volume_bars.isVisibleTo(panel)
+    assert not panel.slice_title.isVisibleTo(panel)
+
+
+def test_the_banner_stands_above_the_threshold_alone(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
+    viewer.add_image(RNG.random((32, 40)))
+    trust = dock.panels[OpinionPanel].trust
+    assert not trust.isVisibleTo(dock)
+    run(qtbot, dock)
+    assert "not calibrated" in trust.line.text()
+    for threshold, shown in ((0.1, True), (0.3, False)):
+        knot = Knot(uncertainty=0.2, chance=0.2, low=0.1, high=0.4)
+        calibration = Calibration(dataset="Sim", split="val", n=9, knots=(knot,), referral_threshold=threshold)
+        predictor.info = predictor.info.model_copy(update={"calibration": calibration})
+        run(qtbot, dock)
+        assert "Sim val, n = 9" in trust.line.text()
+        assert trust.banner.isVisibleTo(dock) is shown
+
+
+def test_the_pixel_at_the_cursor_is_read(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
+    panel = dock.panels[OpinionPanel]
+    image = viewer.add_image(RNG.random((32, 40)), scale=(2, 2), translate=(100, 0))
+    viewer.cursor.position = tuple(image.data_to_world((5, 7)))
+    assert panel.pixel() is None
+    run(qtbot, dock)
+    assert panel.pixel().predicted == dock.session.result.prediction.mask[5, 7]
+    viewer.cursor.position = (5, 7)
+    assert panel.pixel() is None
+
+
+def test_measurements_follow_the_slider_and_can_be_copied_and_saved(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    panel = dock.panels[MeasurementsPanel]
+    run_stack(qtbot, dock)
+    assert panel.measured is None  # nobody sees it
+    unfold(dock, "Measurements")
+    qtbot.waitUntil(lambda: panel.measured is not None)
+    viewer.dims.set_current_step(0, 3)
+    viewer.dims.set_current_step(0, 4)
+    qtbot.waitUntil(lambda: panel.measured.slice_number == 4)
+    pixels = int((dock.session.result.prediction.mask[4] == 1).sum())
+    assert panel.table.item(0, 1).text() == f"{pixels}\N{NO-BREAK SPACE}px"
+    assert panel.table.item(1, 1).text().endswith("mm²")
+    panel.copy.click()
+    assert f"stack\t4\tlesion\tarea\tpx\t{pixels}.0" in QGuiApplication.clipboard().text()
+    target = tmp_path / "table.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    panel.save.click()
+    assert f"stack,4,lesion,area,px,{pixels}.0" in target.read_text(encoding="utf-8-sig")
+    viewer.layers.clear()
+    assert panel.measured is None
+    assert panel.heading.text().startswith("Press Run")
+
+
+def test_the_plot_follows_the_slider_and_moves_it(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
+    pytest.importorskip("pyqtgraph")
+    panel = dock.panels[SlicesPanel]
+    assert "Analyse all slices" in panel.note.text()
+    run_stack(qtbot, dock)
+    viewer.dims.set_current_step(0, 2)
+    assert panel.marker.value() == 2
+    panel.marker.setValue(3.4)
+    assert viewer.dims.current_step[0] == 3
+    assert panel.marker.value() == 3
+    assert "uncertainty" in panel.key.text()
+    assert len(panel.plot.listDataItems()) == 4
+
+
+def test_curves_are_told_apart_and_sum_to_one(qtbot: QtBot, dock: AnalyseWidget) -> None:
+    run_stack(qtbot, dock)
+    for light in (False, True):
+        drawn = list(curves(dock.session.result, light))
+        np.testing.assert_allclose(sum(curve.values for curve in drawn), 1, atol=1e-6)
+        assert len({(curve.color, curve.dash) for curve in drawn}) == len(drawn)
+
+
+def test_without_pyqtgraph_a_sentence_says_how_to_get_it(
+    qtbot: QtBot, dock: AnalyseWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "pyqtgraph":
+            raise ModuleNotFoundError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    run_stack(qtbot, dock)
+    assert "pip install pyqtgraph" in dock.panels[SlicesPanel].note.text()
+    assert dock.panels[SlicesPanel].note.isVisibleTo(dock.panels[SlicesPanel])
+
+
+def test_belief_layers_come_and_go_with_their_box(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
+    box = dock.panels[ExtraPanel].boxes["Belief per structure"]
+    viewer.add_image(RNG.random((32, 40)), name="scan", scale=(2, 3))
+    run(qtbot, dock)
+    box.setChecked(True)
+    layer = viewer.layers["scan belief lesion"]
+    np.testing.assert_array_equal(layer.data, dock.session.result.prediction.pixel_belief[1])
+    np.testing.assert_array_equal(layer.scale, (2, 3))
+    assert is_result(layer)
+    assert len(predictor.asked) == 1
+    run(qtbot, dock)
+    assert viewer.layers["scan belief lesion"] == layer
+    box.setChecked(False)
+    assert "scan belief lesion" not in viewer.layers
+
+
+def test_the_masks_in_between_bring_a_run_of_their_own(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
+    boxes = dock.panels[ExtraPanel].boxes
+    viewer.add_image(RNG.random((3, 32, 40)), name="scan")
+    dock.session.slices = "all"
+    run(qtbot, dock)
+    with qtbot.waitSignal(dock.bench.runner.finished):
+        boxes["Where M and S disagree"].setChecked(True)
+    assert isinstance(viewer.layers["scan disagreement"], Labels)
+    assert viewer.layers["scan disagreement"].data.all()
+    boxes["Mutual mask M"].setChecked(True)
+    boxes["Reliable mask Mʳ"].setChecked(True)
+    assert len(predictor.asked) == 2
+    np.testing.assert_array_equal(viewer.layers["scan mutual mask"].data, 1 - viewer.layers["scan structures"].data)
+    assert viewer.layers["scan reliable lesion"].contrast_limits == [0, 2]
+    for box in boxes.values():
+        box.setChecked(False)
+    assert len(viewer.layers) == 3
+    assert not dock.session.details
+
+
+def test_a_further_layer_that_the_user_deletes_stays_away(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    box = dock.panels[ExtraPanel].boxes["Belief per structure"]
+    box.setChecked(True)
+    viewer.add_image(RNG.random((32, 40)), name="scan")
+    run(qtbot, dock)
+    viewer.layers.remove("scan belief lesion")
+    assert not box.isChecked()
+    run(qtbot, dock)
+    assert "scan belief lesion" not in viewer.layers
+
+
+def test_the_buttons_lead_from_one_uncertain_place_to_the_next(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    panel = dock.panels[PlacesPanel]
+    assert not panel.most.isEnabled()
+    run_stack(qtbot, dock)
+    doubt = dock.session.result.prediction.pixel_uncertainty
+    doubt[1, 4:8, 30:34] = 0.9
+    doubt[4, 20:24, 8:12] = 0.6
+    active = viewer.layers.selection.active
+    panel.most.click()
+    assert viewer.dims.current_step[0] == 1
+    np.testing.assert_allclose(viewer.camera.center[1:], (5.5, 31.5), atol=2)
+    assert "1 of 10" in panel.where.text()
+    panel.next.click()
+    assert viewer.dims.current_step[0] == 4
+    np.testing.assert_allclose(viewer.camera.center[1:], (21.5, 9.5), atol=2)
+    assert len([layer for layer in viewer.layers if layer.name == "uncertain place"]) == 1
+    assert viewer.layers.selection.active == active
+    run(qtbot, dock)
+    assert "uncertain place" not in viewer.layers
+    assert panel.where.text() == ""
