@@ -16,7 +16,9 @@ KNOTS = (
 
 
 def made(**changes: Any) -> Calibration:
-    return Calibration(**({"dataset": "Sim", "split": "val", "n": 50, "knots": KNOTS, "referral_threshold": 0.1} | changes))
+    return Calibration(
+        **({"dataset": "Sim", "split": "val", "n": 50, "knots": KNOTS, "referral_threshold": 0.1} | changes)
+    )
 
 
 def test_the_chance_is_linear_between_knots_and_level_beyond() -> None:

@@ -111,7 +111,9 @@ def test_a_corruption_is_varied_while_the_noise_stays() -> None:
     assert plan.strengths == KINDS["brightness"].steps
     assert model.asked[0] == (0.0, 7, None)
     assert set(model.asked[1:]) == {
-        (0.05, seed, None if step == 0 else Corruption("brightness", step)) for seed in (7, 8) for step in plan.strengths
+        (0.05, seed, None if step == 0 else Corruption("brightness", step))
+        for seed in (7, 8)
+        for step in plan.strengths
     }
     assert done.done == plan.total
 

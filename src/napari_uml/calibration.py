@@ -63,7 +63,7 @@ class Calibration(Settings):
     def _map_is_monotone(self) -> Self:
         for before, after in zip(self.knots, self.knots[1:], strict=False):
             if not (before.uncertainty < after.uncertainty and before.chance <= after.chance):
-                raise ValueError(f"Expected knots whose uncertainty rises and whose chance never falls, got {self.knots}.")
+                raise ValueError(f"Expected a higher uncertainty and no lower chance than {before}, got {after}.")
         for knot in self.knots:
             if not knot.low <= knot.chance <= knot.high:
                 raise ValueError(f"Expected a chance between low and high, got {knot}.")

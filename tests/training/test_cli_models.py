@@ -140,7 +140,7 @@ def test_fetch_brings_a_model_or_says_how_to_do_without(napari_uml: Command, shi
 @pytest.mark.parametrize(
     "arguments",
     [("info", "nobody"), ("verify", "nobody"), ("add", "nowhere.safetensors"), ("fetch", "nobody"),
-     ("rename", "nobody", "somebody"), ("remove", "nobody"), ("dance",), ("info",)],
+     ("rename", "nobody", "somebody"), ("remove", "nobody"), ("dance",), ("info",), ()],
 )  # fmt: skip
 def test_wrong_input_gives_one_line(arguments: tuple[str, ...], napari_uml: Command) -> None:
     code, out, err = napari_uml("models", *arguments)

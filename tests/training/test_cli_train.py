@@ -80,6 +80,12 @@ def test_option_that_only_the_settings_check_is_refused(napari_uml: Command, run
     assert not run.exists()
 
 
+def test_options_have_the_inclusive_bounds_of_the_fields() -> None:
+    bounds = {option: (OPTIONS[option].type.min, OPTIONS[option].type.max) for option in ("--epochs", "--balanced")}
+    assert bounds == {"--epochs": (1, None), "--balanced": (0, 1)}
+    assert OPTIONS["--learning-rate"].type.max == 1
+
+
 def test_help_shows_the_defaults_of_both_recipes() -> None:
     result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"})
     assert "60; 100 with --recipe paper" in result.output
@@ -165,7 +171,7 @@ def test_run_that_is_done_has_nothing_left_to_do(napari_uml: Command, run: Path,
     napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
     code, _, err = napari_uml("train", "--resume", "-o", run)
     assert code == 0
-    assert err.startswith("all epochs were done before")
+    assert err.startswith("nothing was left to train")
     assert len(losses(run)) == 1
 
 

@@ -18,15 +18,18 @@ from typer.testing import CliRunner
 
 from napari_uml.cli import app
 from napari_uml.config import EncoderConfig, Task, preset
+from napari_uml.evaluation.sweep import Plan, Sweep
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.replay import find_recorded_image
 from napari_uml.inference.run_record import read_run
 from napari_uml.nn.network import UMLNetwork
+from napari_uml.results import Corruption
 from napari_uml.weights import ModelEntry, WeightsInfo, save_weights
 from napari_uml.widgets import bench
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.run_panel import RunPanel
 from napari_uml.widgets.save_panel import NOTHING, SavePanel
+from napari_uml.widgets.session import SweepResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,13 +151,20 @@ def every_slice(dock: AnalyseWidget) -> None:
     dock.session.slices, dock.session.sigma = "all", 0.05
 
 
+def blurred(dock: AnalyseWidget) -> None:
+    dock.session.corruption = Corruption("blur", 2.0)
+
+
 CASES = pytest.mark.parametrize(
     ("make", "choose"),
     [(photograph, whole), (photograph, noisy_rectangle), (stack, third_slice), (stack, every_slice)],
 )
 
 
-@CASES
+SCRIPTED = pytest.mark.parametrize(("make", "choose"), [*CASES.args[1], (photograph, blurred)])
+
+
+@SCRIPTED
 def test_the_copied_script_gives_the_docks_numbers(
     qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path, make: Callable[[Path], Path], choose: Callable[[Any], None]
 ) -> None:
@@ -242,6 +252,30 @@ def test_the_buttons_wait_for_a_result(dock: AnalyseWidget, viewer: ViewerModel)
     for button in (panel.save, panel.command, panel.python):
         assert not button.isEnabled()
         assert button.toolTip() == NOTHING
+
+
+def test_the_command_line_knows_no_corruption_and_says_so(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path) -> None:
+    open_in(dock, qtbot, photograph(tmp_path / "eye.png"))
+    blurred(dock)
+    run(qtbot, dock)
+    assert copied(qtbot, dock, "command") == ""
+    assert "use Copy as Python" in dock.session.message.text
+    assert "command" not in saved(qtbot, dock, tmp_path).joinpath("report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_has_the_curves_of_the_sweep(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path) -> None:
+    open_in(dock, qtbot, photograph(tmp_path / "eye.png"))
+    run(qtbot, dock)
+    result = dock.session.result
+    plan = Plan(seeds=(0,))
+    names = (*result.prediction.opinion.class_names, "uncertainty", "mean pixel uncertainty", "agreement")
+    values = {name: np.linspace(1, 0.1, len(plan.strengths))[:, None] for name in names}
+    swept = Sweep(plan, result.prediction.opinion.class_names, values)
+    dock.session.sweep = SweepResult(result.request, result.loaded, swept)
+    report = Tags()
+    report.feed((saved(qtbot, dock, tmp_path) / "report.html").read_text(encoding="utf-8"))
+    assert report.tags.count("img") == 4
+    assert "mean of 1 draws" in report.words
 
 
 class Tags(HTMLParser):

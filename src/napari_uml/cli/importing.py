@@ -9,7 +9,7 @@ import typer
 
 from napari_uml.cli.common import OverwriteOption
 
-app = typer.Typer(help="Make a dataset folder of a public data set.", no_args_is_help=True)
+app = typer.Typer(help="Make a dataset folder of a public data set.")
 
 Destination = Annotated[Path, typer.Argument(help="The dataset folder to be made.")]
 

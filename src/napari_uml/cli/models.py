@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_uml.weights import ModelEntry
 
-app = typer.Typer(help="List, inspect, check, add and fetch models.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, check, add and fetch models.")
 
 PIPE_WIDTH = 200
 """Columns of a table that goes into a file or a pipe."""

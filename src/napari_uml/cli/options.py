@@ -7,7 +7,6 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from annotated_types import Ge, Le
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,8 +58,9 @@ def with_options_of(
 
 def _parameter(name: str, field: FieldInfo, panel: str, default: str) -> inspect.Parameter:
     """An option that is None unless it is typed."""
-    least: Any = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
-    most: Any = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    least, most = (
+        next((getattr(bound, end) for bound in field.metadata if hasattr(bound, end)), None) for end in ("ge", "le")
+    )
     option = typer.Option(
         None,
         min=least,

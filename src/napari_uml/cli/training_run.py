@@ -109,7 +109,7 @@ class _Watch:
 
     def __init__(self, plan: RunPlan, run: Path, writer: EventWriter) -> None:
         self.epoch = load_checkpoint(run / LAST).epoch if (run / LAST).exists() else 0
-        self.ended = "all epochs were done before"
+        self.ended = "nothing was left to train"
         self._plan, self._run, self._writer = plan, run, writer
 
     def train(self) -> None:

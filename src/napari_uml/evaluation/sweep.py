@@ -132,8 +132,9 @@ def sweep(
         When the truth has another shape than the image, or numbers that are no structures.
     """
     clean = predict(0.0, plan.seeds[0], None)
-    seen = {(0.0, None, 0): _scores(clean, clean, truth)}
-    values = {name: np.full((len(plan.strengths), len(plan.seeds)), np.nan) for name in seen[0.0, None, 0]}
+    scores = _scores(clean, clean, truth)
+    seen: dict[tuple[float, Corruption | None, int], dict[str, float]] = {(0.0, None, 0): scores}
+    values = {name: np.full((len(plan.strengths), len(plan.seeds)), np.nan) for name in scores}
     for draw, seed in enumerate(plan.seeds):
         for point, strength in enumerate(plan.strengths):
             sigma, corruption = plan.at(strength)

@@ -117,6 +117,8 @@ def _head(record: RunRecord, info: WeightsInfo) -> str:
         said.append("a rectangle of {1} x {0} pixels".format(*settings.roi.shape))
     if settings.sigma:
         said.append(f"with added noise, sigma {settings.sigma:g}, seed {settings.seed}")
+    if settings.corruption is not None:
+        said.append(f"with {settings.corruption.kind} {settings.corruption.strength:g}")
     return (
         f"<h1>{escape(record.image.name)}</h1><p>{escape(' · '.join(said))}</p>"
         f"<p class='banner'><b>{escape(RESEARCH_ONLY)}</b></p>"
@@ -225,10 +227,10 @@ def _table(facts: Mapping[str, str]) -> str:
 def _again(recipe: Recipe | None) -> str:
     if recipe is None:
         return ""
-    command, script = escape(as_command(recipe, "results")), escape(as_python(recipe))
-    return (
-        f"<h2>To repeat it</h2><p class='note'>In a terminal, or in Python:</p><pre>{command}</pre><pre>{script}</pre>"
-    )
+    known = recipe.settings.corruption is None
+    texts = [as_command(recipe, "results")] if known else []
+    blocks = "".join(f"<pre>{escape(text)}</pre>" for text in (*texts, as_python(recipe)))
+    return f"<h2>To repeat it</h2><p class='note'>{'In a terminal, or in' if known else 'In'} Python:</p>{blocks}"
 
 
 def _figure(figure: Figure) -> str:

@@ -38,7 +38,15 @@ class Recipe:
 
 
 def as_command(recipe: Recipe, output: str) -> str:
-    """The line for a terminal that repeats a prediction, quoted for the system's shell; it writes into `output`."""
+    """The line for a terminal that repeats a prediction, quoted for the system's shell; it writes into `output`.
+
+    Raises
+    ------
+    ValueError
+        When the prediction was made with a corruption, which the command does not know.
+    """
+    if recipe.settings.corruption is not None:
+        raise ValueError("The command line knows no corruption but noise: use Copy as Python, or replay run.json.")
     settings = recipe.settings
     words = ["napari-uml", "predict", str(recipe.image), "-m", recipe.model, "-o", output]
     if settings.sigma:
@@ -65,6 +73,9 @@ def as_python(recipe: Recipe) -> str:
         imports.append("from napari_uml.results import Box")
         box = settings.roi
         options.append(f"roi=Box({box.top}, {box.left}, {box.bottom}, {box.right})")
+    if settings.corruption is not None:
+        imports.append("from napari_uml.results import Corruption")
+        options.append(f"corruption=Corruption({settings.corruption.kind!r}, {settings.corruption.strength!r})")
     arguments = ", ".join([pixels, *options, f"stack={stack}"])
     load = f"{recipe.model!r}, device={recipe.device!r}, precision={recipe.precision!r}"
     return "\n".join(

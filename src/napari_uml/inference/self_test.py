@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from napari_uml.config import Task, preset
+from napari_uml.config import EncoderConfig, Task, preset
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.weights import WeightsInfo
@@ -84,8 +84,10 @@ def self_test(device: str = "auto", precision: str = "auto") -> SelfTest:
 
 def _tiny(device: str, precision: str) -> UMLPredictor:
     """A predictor that always has the same random weights; the global random state stays as it is."""
+    encoder = EncoderConfig(name="test_resnet")
     config = preset("compact", 2, 2).model_copy(
         update={
+            "class_encoder": encoder, "seg_encoder": encoder,
             "mixer_project": 8, "mixer_widths": (8, 8, 8, 8), "decoder_widths": (8, 8, 8), "bottom_width": 8,
             "mutual_head_width": 8, "head_widths": (8,),
         }

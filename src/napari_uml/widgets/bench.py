@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
 
-    from napari_uml.inference.report import Figure
     from napari_uml.widgets.jobs import Job
     from napari_uml.widgets.session import Predictor, Request
 
@@ -59,8 +58,6 @@ class Bench(QObject):
     ----------
     images_changed
         Emitted when image or Shapes layers were added, removed, renamed or moved.
-    report_figures
-        Functions of a result that give pictures for the saved report; a panel that has some adds its own.
     closing
         Emitted when the dock is closed: work in the background stops.
     """
@@ -84,7 +81,6 @@ class Bench(QObject):
         self._running_on: Layer | None = None
         self._rerunning = False
         self._watched: list[Layer] = []
-        self.report_figures: list[Callable[[Result], Sequence[Figure]]] = []
         self._connect()
         self.preferences = Preferences()
         self._on_preferences()

@@ -108,9 +108,7 @@ class ResultLayers:
             layer = self._add(source, role, data, where, style)
         self._layers[str(source.unique_id), role] = layer
 
-    def _add(
-        self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
-    ) -> Layer:
+    def _add(self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> Layer:
         mark = {MARK: {"of": str(source.unique_id), "role": role}}
         name = f"{source.name} {role}"
         if "features" not in style:

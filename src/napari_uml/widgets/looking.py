@@ -42,8 +42,9 @@ def centre_on(viewer: napari.viewer.Viewer, layer: Layer, element: Sequence[floa
     world = np.concatenate([np.zeros(first), layer.data_to_world(element)])
     shown = list(viewer.dims.displayed)
     centre = world[shown]
-    viewer.camera.center = (*np.zeros(3 - len(centre)), *centre)
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it
+    camera.center = (*np.zeros(3 - len(centre)), *centre)
     step = np.array(element, dtype=float)
     step[shown[-1] - first] += side
     length = np.linalg.norm(np.array(layer.data_to_world(step))[[axis - first for axis in shown]] - centre)
-    viewer.camera.zoom = max(viewer.camera.zoom, SHOWN_SIDE / float(length))
+    camera.zoom = max(camera.zoom, SHOWN_SIDE / float(length))

@@ -24,7 +24,7 @@ from napari_uml.inference.files import replacing
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.measured import HEADER, Measured, as_csv, measure_result, words
-from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.panel import Panel, scroll_to
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -50,7 +50,7 @@ class MeasurementsPanel(Panel):
 
     def _build(self) -> None:
         self.measured: Measured | None = None
-        self._wanted = False
+        self._wanted = self._unfolding = False
         self._background = Background(self.bench, self)
         self.heading = QLabel()
         self.heading.setWordWrap(True)
@@ -93,6 +93,7 @@ class MeasurementsPanel(Panel):
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what happened while the section was folded."""
         super().showEvent(event)
+        self._unfolding = True
         self._measure()
 
     def _show_result(self) -> None:
@@ -129,6 +130,9 @@ class MeasurementsPanel(Panel):
             part.setVisible(measured is not None)
         if measured is not None:
             self._fill(measured)
+            if self._unfolding:
+                scroll_to(self)
+            self._unfolding = False
 
     def _fill(self, measured: Measured) -> None:
         self.table.setRowCount(len(measured.values))

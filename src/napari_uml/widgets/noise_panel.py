@@ -75,6 +75,7 @@ class NoisePanel(Panel):
         add_row(self._form, "And", self.kind, KIND_TIP)
         self._strength_label = add_row(self._form, "Strength", self.strength, "")
         self.sigma.set_tip(SIGMA_TIP, "Noise sigma")
+        self.strength.set_tip(KIND_TIP, "Strength")
         self.seed.setToolTip(SEED_TIP)
         self.seed.setAccessibleName("Seed of the noise")
         fill(self.kind, [("nothing else", None), *((kind.title, name) for name, kind in KINDS.items())], None)

@@ -10,6 +10,7 @@ from napari_uml.inference.report import REPORT, write_report
 from napari_uml.inference.reproduce import Recipe
 from napari_uml.inference.run_record import RunSettings, make_record
 from napari_uml.inference.saving import RESULTS, save_prediction
+from napari_uml.inference.sweep_figure import sweep_figure
 from napari_uml.inference.tables import write_results
 from napari_uml.widgets.origin import Origin, analysed_pixels, find_origin, write_input
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_uml.data.reading import LoadedImage
-    from napari_uml.inference.report import Figure
+    from napari_uml.evaluation.sweep import Sweep
     from napari_uml.widgets.session import Request, Result
 
 INPUT: Final = "input.tif"
@@ -41,8 +42,8 @@ class Material:
         Height and width of a pixel and their unit, as `geometry.pixel_size` gives them.
     weights
         The weights file.
-    figures
-        More pictures for the report.
+    sweep
+        How the answer bears noise, where that was tried; for the report.
     """
 
     result: Result
@@ -50,7 +51,7 @@ class Material:
     files: tuple[Path, ...]
     pixel: tuple[tuple[float, float], str] | None = None
     weights: Path | None = None
-    figures: Sequence[Figure] = ()
+    sweep: Sweep | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +99,8 @@ def save_result(material: Material, parent: Path) -> Saved:
     )  # fmt: skip
     files = save_prediction(folder, image, prediction, record, loaded.info.task)
     write_results(folder / RESULTS, [record])
-    write_report(
-        folder / REPORT, image.pixels, prediction, record, loaded.info, recipe=recipe, figures=material.figures
-    )
+    figures = () if material.sweep is None or not material.sweep.done else (sweep_figure(material.sweep),)
+    write_report(folder / REPORT, image.pixels, prediction, record, loaded.info, recipe=recipe, figures=figures)
     more = (folder / RESULTS, folder / REPORT, *((folder / INPUT,) if has_input else ()))
     return Saved(folder, (*files, *more), recipe, has_input)
 
@@ -119,7 +119,10 @@ def find_recipe(material: Material) -> Callable[[Callable[[], bool]], Iterator[o
 def recipe_of(result: Result, origin: Origin) -> Recipe:
     """How to repeat a result from the file that holds its pixels."""
     request, prediction = result.request, result.prediction
-    settings = RunSettings(sigma=request.sigma, seed=request.seed, roi=request.box, slice_number=origin.slice_number)
+    settings = RunSettings(
+        sigma=request.sigma, seed=request.seed, roi=request.box, slice_number=origin.slice_number,
+        corruption=request.corruption,
+    )  # fmt: skip
     return Recipe(origin.image.path, request.model, prediction.device, prediction.precision, settings)
 
 

@@ -84,9 +84,11 @@ class SavePanel(Panel):
         if result is None or image is None:
             return None
         entry = next((entry for entry in self.session.models if entry.name == result.request.model), None)
-        figures = [figure for make in self.bench.report_figures for figure in make(result)]
         size = pixel_size(image, result.request.reading, len(result.request.source.shape))
-        return Material(result, array_of(image), files_of(image), size, entry.path if entry else None, figures)
+        swept = self.session.sweep
+        fits = swept is not None and swept.request.source.key == result.request.source.key
+        sweep = swept.sweep if swept is not None and fits and swept.request.model == result.request.model else None
+        return Material(result, array_of(image), files_of(image), size, entry.path if entry else None, sweep)
 
     def _on_save(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Where to make the folder of results", self._folder)
@@ -109,6 +111,15 @@ class SavePanel(Panel):
         else:
             self._background.start(find_recipe(material))
 
+    def _put(self, recipe: Recipe) -> None:
+        try:
+            text = self._write(recipe)
+        except ValueError as error:
+            self.bench.report(error)
+            return
+        QGuiApplication.clipboard().setText(text)
+        self.session.message = Message("Copied; it gives the same numbers on this computer.")
+
     def _on_yielded(self, value: object) -> None:
         if isinstance(value, Saved):
             if self._about is not None:
@@ -116,7 +127,6 @@ class SavePanel(Panel):
             kept = ", the input among them" if value.has_input else ""
             self.session.message = Message(f"Saved {len(value.files)} files{kept} in {value.folder}")
         elif isinstance(value, Recipe):
-            QGuiApplication.clipboard().setText(self._write(value))
-            self.session.message = Message("Copied; it gives the same numbers on this computer.")
+            self._put(value)
         elif (result := self.session.result) is not None and (image := self.bench.image) is not None:
             self.session.message = Message(missing_file(result.request, files_of(image)))

@@ -10,6 +10,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import QSignalThrottler
 
 from napari_uml.data.dataset import write_atomic
 from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TIP = "Look again and again with more and more of it: beliefs, uncertainty, and how far the mask stays the same."
 OVER_TIP = "What to vary; the other one stays as it is set above."
 TRUTH_TIP = "A labels layer with the true structures, to compare every mask with."
+REDRAW_MS = 100
 SHARPNESS = 3.0
 """Pixels of the PNG for every pixel of the dock."""
 
@@ -71,8 +73,12 @@ class SweepPanel(Panel):
         events = self.session.events
         for signal in (events.state, events.source, events.model, events.models, events.area, events.box):
             signal.connect(self._show_state)
-        for signal in (events.sweep, events.source):
-            signal.connect(self._show_sweep)
+        self.pace = QSignalThrottler(parent=self)
+        self.pace.setTimeout(REDRAW_MS)
+        self.pace.triggered.connect(self._show_sweep)
+        self.bench.closing.connect(self.pace.cancel)
+        events.sweep.connect(self._on_sweep)
+        events.source.connect(self._show_sweep)
         for signal in (events.sigma, events.corruption):
             signal.connect(self._show_setting)
         events.source.connect(self._show_truths)
@@ -115,8 +121,9 @@ class SweepPanel(Panel):
 
     def _show_state(self) -> None:
         reason, state = ready_reason(self.session), self.session.state
-        if state is State.IDLE:
+        if state is State.IDLE and self._sweeping:
             self._sweeping = False
+            self._show_sweep()
         cancelling = state is State.CANCELLING
         self.start.setText(("Cancelling…" if cancelling else "Cancel") if self._sweeping else "Sweep")
         self.start.setEnabled(not cancelling if self._sweeping else not reason)
@@ -130,10 +137,17 @@ class SweepPanel(Panel):
         for button in (self.csv, self.png):
             button.setEnabled(found is not None)
         if found is not None:
-            self.plot.show_sweep(found.sweep, found.loaded.info.task.cls_classes)
+            self.plot.show_sweep(found.sweep)
             self.words.setText(in_words(found.sweep))
             self.about.setText(describe(found))
             self.plot.setAccessibleDescription(self.words.text())
+
+    def _on_sweep(self) -> None:
+        """Draw at once what is complete, and growing curves at a leisurely pace."""
+        if self._sweeping:
+            self.pace.throttle()
+        else:
+            self._show_sweep()
 
     def _on_start(self) -> None:
         if self._sweeping:

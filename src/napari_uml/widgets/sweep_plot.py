@@ -63,6 +63,7 @@ class SweepPlot(QWidget):
         self._sweep: Sweep | None = None
         self._marker: tuple[float, Corruption | None] = (0.0, None)
         self.plots: list[Any] = []
+        self._curves: dict[str, _Curve] = {}
         self.keys = [QLabel(), QLabel()]
         self.setToolTip(TIP)
         self.setAccessibleName("Sweep")
@@ -73,24 +74,22 @@ class SweepPlot(QWidget):
             key.setWordWrap(True)
             layout.addWidget(key)
 
-    def show_sweep(self, sweep: Sweep, class_names: tuple[str, ...]) -> None:
+    def show_sweep(self, sweep: Sweep) -> None:
         """Draw what is known of a sweep."""
-        self._sweep = sweep
         if not self.plots:
             self._build_plots()
         if not self.plots:
             return
-        light = self.palette().color(QPalette.ColorRole.Window).lightness() > 127
-        groups = (opinion_lines(class_names, light), mask_lines(light))
-        for plot, key, lines in zip(self.plots, self.keys, groups, strict=True):
-            shown = [line for line in lines if line.name in sweep.values]
-            self._draw(plot, sweep, shown)
-            samples = (
-                f'<span style="color:{line.color}">{SAMPLES[line.dash]}</span>&nbsp;'
-                f"{escape(line.text).replace(' ', '&nbsp;')}"
-                for line in shown
-            )
-            key.setText("&nbsp; ".join(samples))
+        if self._sweep is None or (self._sweep.plan, *self._sweep.values) != (sweep.plan, *sweep.values):
+            self._begin(sweep)
+        self._sweep = sweep
+        x = np.array(sweep.plan.strengths, dtype=float)
+        for name, curve in self._curves.items():
+            mean, *edges = sweep.band(name)
+            known = np.isfinite(mean)
+            curve.line.setData(x[known], mean[known])
+            for item, edge in zip(curve.edges, edges, strict=True):
+                item.setData(x[known], edge[known])
         self._place_markers()
 
     def set_marker(self, sigma: float, corruption: Corruption | None) -> None:
@@ -113,29 +112,29 @@ class SweepPlot(QWidget):
         self.plots[0].getAxis("bottom").setStyle(showValues=False)
         self.plots[1].setFixedHeight(HEIGHT + 26)
 
-    def _draw(self, plot: Any, sweep: Sweep, lines: list[Line]) -> None:
-        import pyqtgraph
+    def _begin(self, sweep: Sweep) -> None:
+        """Empty the plots, in the colours of the theme, and make the curves of a sweep."""
+        light = self.palette().color(QPalette.ColorRole.Window).lightness() > 127
+        self._curves = {}
+        groups = (opinion_lines(sweep.class_names, light), mask_lines(light))
+        for plot, key, lines in zip(self.plots, self.keys, groups, strict=True):
+            shown = [line for line in lines if line.name in sweep.values]
+            self._dress(plot)
+            plot.clear()
+            self._curves |= {line.name: _curve(plot, line) for line in shown}
+            plot.addItem(plot.marker, ignoreBounds=True)
+            plot.setXRange(sweep.plan.strengths[0], sweep.plan.strengths[-1], padding=0.02)
+            key.setText("&nbsp; ".join(map(_key, shown)))
+        self.plots[1].setLabel("bottom", axis_title(sweep.plan.over))
 
+    def _dress(self, plot: Any) -> None:
+        """Take the colours of the theme."""
         text = self.palette().color(QPalette.ColorRole.WindowText)
         plot.setBackground(self.palette().color(QPalette.ColorRole.Window))
         for side in ("left", "bottom"):
             plot.getAxis(side).setPen(text)
             plot.getAxis(side).setTextPen(text)
-        plot.clear()
-        x = np.array(sweep.plan.strengths, dtype=float)
-        for line in lines:
-            mean, low, high = sweep.band(line.name)
-            known = np.isfinite(mean)
-            fill = QColor(line.color)
-            fill.setAlpha(BAND_ALPHA)
-            edges = [pyqtgraph.PlotDataItem(x[known], edge[known], pen=None) for edge in (low, high)]
-            plot.addItem(pyqtgraph.FillBetweenItem(*edges, brush=fill))
-            plot.plot(x[known], mean[known], pen=_pen(line.color, 2.0, line.dash))
         plot.marker.setPen(_pen(text, 1.0, Qt.PenStyle.SolidLine))
-        plot.addItem(plot.marker, ignoreBounds=True)
-        plot.setXRange(x[0], x[-1], padding=0.02)
-        if plot is self.plots[1]:
-            plot.setLabel("bottom", axis_title(sweep.plan.over))
 
     def _place_markers(self) -> None:
         if self._sweep is None:
@@ -151,7 +150,31 @@ class SweepPlot(QWidget):
         """Follow the theme."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and self._sweep is not None:
-            self.show_sweep(self._sweep, self._sweep.class_names)
+            self._begin(self._sweep)
+            self.show_sweep(self._sweep)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curve:
+    """The items of a plot that show one curve: its line, and the edges of its band."""
+
+    line: Any
+    edges: tuple[Any, Any]
+
+
+def _curve(plot: Any, line: Line) -> _Curve:
+    import pyqtgraph
+
+    fill = QColor(line.color)
+    fill.setAlpha(BAND_ALPHA)
+    edges = pyqtgraph.PlotCurveItem(pen=None), pyqtgraph.PlotCurveItem(pen=None)
+    plot.addItem(pyqtgraph.FillBetweenItem(*edges, brush=fill), ignoreBounds=True)
+    return _Curve(plot.plot(pen=_pen(line.color, 2.0, line.dash)), edges)
+
+
+def _key(line: Line) -> str:
+    words = escape(line.text).replace(" ", "&nbsp;")
+    return f'<span style="color:{line.color}">{SAMPLES[line.dash]}</span>&nbsp;{words}'
 
 
 def axis_title(over: str) -> str:

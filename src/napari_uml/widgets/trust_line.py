@@ -53,7 +53,7 @@ def trust_in(opinion: Opinion, calibration: Calibration | None) -> Trust:
     if not calibration.refers(opinion.uncertainty):
         return Trust(line, explanation)
     limit = percent(calibration.referral_threshold)
-    return Trust(line, explanation, f"Let an expert look: the chance of an error is above {limit}.")
+    return Trust(line, explanation, f"Let an expert look: chance of an error above {limit}.")
 
 
 def percent(share: float) -> str:
