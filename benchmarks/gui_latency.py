@@ -110,11 +110,15 @@ def move(dock: AnalyseWidget, sigma: float) -> tuple[float, float]:
     """Wall and processor time in ms from a move of the slider until the layers show the answer."""
     amount = dock.panels[NoisePanel].sigma
     loop, result = QEventLoop(), dock.session.events.result
-    result.connect(loop.quit)
+
+    def leave(_: object) -> None:
+        loop.quit()  # it leaves when the layers are updated, too, which the same event does
+
+    result.connect(leave)
     began = Pulse._now()
     amount.slider.setValue(round(1000 * sigma))
     loop.exec()
-    result.disconnect(loop.quit)
+    result.disconnect(leave)
     return tuple(1e3 * (after - before) for after, before in zip(Pulse._now(), began, strict=True))
 
 
@@ -157,7 +161,8 @@ from napari_uml.weights import WeightsInfo, save_weights
 config = preset("compact", len(TASK.cls_classes), len(TASK.seg_classes))
 info = WeightsInfo(
     name="random", title="Random weights", version="0", config=config, task=TASK, image_size=256, training={},
-    validation={}, intensity={"mean": [0.3], "std": [0.2]}, licence="CC0", not_for="anything but timing", written_by="gui_latency.py",
+    validation={}, intensity={"mean": [0.3], "std": [0.2]}, licence="CC0", not_for="anything but timing",
+    written_by="gui_latency.py",
 )
 save_weights(sys.argv[1], UMLNetwork(config, download=False).state_dict(), info)
 """

@@ -31,7 +31,10 @@ INFO = WeightsInfo(
     training={"data": ["simulated"], "seed": 3},
     validation={"dice/cup": {"value": 0.9, "n": 4}},
     calibration={
-        "dataset": "Sim", "split": "val", "n": 4, "referral_threshold": 0.2,
+        "dataset": "Sim",
+        "split": "val",
+        "n": 4,
+        "referral_threshold": 0.2,
         "knots": [{"uncertainty": 0.3, "chance": 0.1, "low": 0.0, "high": 0.3}],
     },
     intensity={"mean": (0.5,), "std": (0.25,)},

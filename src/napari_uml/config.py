@@ -176,11 +176,14 @@ class TrainConfig(Settings):
     """How a network is trained; the command line's options and the fine-tune form are made from these fields."""
 
     recipe: Literal["modern", "paper"] = Field(
-        "modern", description="modern: AdamW, one-cycle, augmentation, EMA; paper: Adam, polynomial decay, none of these"
+        "modern",
+        description="modern: AdamW, one-cycle, augmentation; paper: Adam, polynomial decay, no augmentation",
     )
     epochs: Annotated[int, Field(ge=1, description="passes over the training images")] = 60
     batch_size: Annotated[int, Field(ge=1, description="images a step, over all processes")] = 12
-    image_size: Annotated[int, Field(ge=32, multiple_of=16, description="side of the network's square input, pixels")] = 256
+    image_size: Annotated[
+        int, Field(ge=32, multiple_of=16, description="side of the network's square input, pixels")
+    ] = 256
     start_size: Annotated[
         int | None,
         Field(ge=32, multiple_of=16, description="side in the first epoch, growing to image-size; saves time"),
@@ -191,7 +194,8 @@ class TrainConfig(Settings):
     annealing_epochs: Annotated[int, Field(ge=1, description="epochs until the KL term has its full weight")] = 10
     mask_cross_entropy: bool = Field(True, description="add cross-entropy to the mask loss")
     dice_source: Literal["expected", "softmax"] = Field(
-        "expected", description="probabilities in the mutual Dice loss: alpha / T, or the authors' softmax of the evidence"
+        "expected",
+        description="probabilities in the mutual Dice loss: alpha / T, or softmax of the evidence",
     )
     balanced: Annotated[
         float, Field(ge=0, le=1, description="class balance of the sampling: 0 as in the data, 1 every class as often")

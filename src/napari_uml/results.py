@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence  # noqa: TC003 (pydantic reads the annotations of EpochReport)
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (as above)
 from typing import Self
 
 import numpy as np
@@ -232,7 +232,7 @@ class Prediction:
     def pixel_probability(self) -> Float:
         """Expected probability of every structure, shape of `pixel_belief`; sums to 1 over the structures."""
         axis = self.mask.ndim - 2
-        return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / len(self.structure_names)
+        return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / np.float32(len(self.structure_names))
 
 
 def stack_predictions(slices: Sequence[Prediction]) -> Prediction:

@@ -260,7 +260,7 @@ def test_the_command_line_knows_no_corruption_and_says_so(qtbot: QtBot, dock: An
     run(qtbot, dock)
     assert copied(qtbot, dock, "command") == ""
     assert "use Copy as Python" in dock.session.message.text
-    assert "command" not in saved(qtbot, dock, tmp_path).joinpath("report.html").read_text(encoding="utf-8")
+    assert "napari-uml predict" not in saved(qtbot, dock, tmp_path).joinpath("report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_has_the_curves_of_the_sweep(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path) -> None:

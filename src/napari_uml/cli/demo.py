@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 (typer reads it)
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_uml.cli.common import OverwriteOption  # noqa: TC001 (typer reads it)
+from napari_uml.cli.common import OverwriteOption
 
 
 def demo(

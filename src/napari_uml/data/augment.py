@@ -15,28 +15,34 @@ if TYPE_CHECKING:
 
     from napari_uml.data.samples import Sample
 
+SHIFT = 0.08  # of the image's side
+
 
 class Augmentation:
     """Flips, rotation, scale, shift, gamma, brightness, contrast, white balance, mild blur and Gaussian noise.
+
+    Grey images stay grey, and a change of place moves image and mask together.
 
     Parameters
     ----------
     seed
         Of everything random.
+    size
+        Side of the images that it gives, pixels.
     vertical_flip
         Also turn images upside down: right for skin, wrong for ultrasound.
     """
 
-    def __init__(self, seed: int, vertical_flip: bool) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, size: int, vertical_flip: bool) -> None:
+        self.seed, self.size = seed, size
         both = ["image", "mask"]
-        steps: list[Any] = [transforms.RandFlipd(both, prob=0.5, spatial_axis=1)]
+        self.steps: list[Any] = [transforms.RandFlipd(both, prob=0.5, spatial_axis=1)]
         if vertical_flip:
-            steps.append(transforms.RandFlipd(both, prob=0.5, spatial_axis=0))
-        steps += [
+            self.steps.append(transforms.RandFlipd(both, prob=0.5, spatial_axis=0))
+        self.steps += [
             transforms.RandAffined(
                 both, prob=0.9, rotate_range=math.radians(25), scale_range=((-0.3, 0.35), (-0.3, 0.35)),
-                shear_range=0.1, translate_range=20, mode=["bilinear", "nearest"], padding_mode="reflection",
+                shear_range=0.1, translate_range=SHIFT * size, mode=["bilinear", "nearest"], padding_mode="reflection",
             ),
             transforms.RandAdjustContrastd("image", prob=0.5, gamma=(0.6, 1.6)),
             transforms.RandScaleIntensityFixedMeand("image", prob=0.5, factors=0.3),
@@ -45,21 +51,28 @@ class Augmentation:
             transforms.RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
             transforms.RandGaussianNoised("image", prob=0.4, std=0.08),
         ]  # fmt: skip
-        self.steps = transforms.Compose(steps)
 
-    def __call__(self, sample: Sample, size: int, epoch: int, index: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, sample: Sample, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         """A changed copy: image (3, size, size) float32 in [0, 1] and mask (size, size) uint8."""
-        image, mask = as_input(sample, size)
-        self.steps.set_random_state(np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)[0])
-        changed = self.steps({"image": image, "mask": mask[None]})
+        image, mask = _on_grid(sample, self.size)
+        state = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((self.seed, epoch, index))))
+        changed: Any = {"image": image, "mask": mask[None]}
+        for step in self.steps:
+            step.set_random_state(state=state)
+            changed = step(changed)
         image, mask = (torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in ("image", "mask"))
-        return image.clamp(0, 1), mask[0].to(torch.uint8)
+        return image.clamp(0, 1).expand(3, -1, -1), mask[0].to(torch.uint8)
 
 
 def as_input(sample: Sample, size: int) -> tuple[Tensor, Tensor]:
-    """A sample on a grid of (size, size): image float32 in [0, 1] and mask uint8."""
-    image, mask = sample.image.float() / 255, sample.mask
-    if image.shape[1] != size:
+    """A sample as it is on a grid of (size, size): image (3, size, size) float32 in [0, 1] and mask uint8."""
+    image, mask = _on_grid(sample, size)
+    return image.expand(3, -1, -1), mask
+
+
+def _on_grid(sample: Sample, size: int) -> tuple[Tensor, Tensor]:
+    image, mask = sample.pixels.float() / 255, sample.mask
+    if mask.shape[0] != size:
         image = functional.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)[0]
         mask = functional.interpolate(mask[None, None], size=(size, size), mode="nearest-exact")[0, 0]
     return image, mask

@@ -1,21 +1,25 @@
-"""The dataset folder: `dataset.json`, `index.csv`, images and masks; read, checked and written (design.md, "Formats")."""
+"""The dataset folder: `dataset.json`, `index.csv`, images and masks; read, checked and written."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
-import os
+import secrets
 from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import astuple, dataclass
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
-import tifffile
 from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 
 from napari_uml.config import Task
+from napari_uml.data import photos, tiff
+from napari_uml.data.decoded import decoding
+from napari_uml.data.reading import read_image
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 COLUMNS = ("image", "mask", "label", "split", "group")
 IGNORE = 255
 """Mask value of a pixel that nobody annotated."""
+
+ORIENTATION = 0x112
+"""EXIF tag; above 4 the picture is stored on its side."""
 
 
 class DatasetInfo(Task):
@@ -101,8 +108,8 @@ def read_dataset(folder: Path | str) -> Dataset:
     rows, problems = _read_rows(folder / "index.csv")
     if not rows and not problems:
         problems.append(f"Expected at least one row in {folder / 'index.csv'}, got none.")
-    for number, row in rows:
-        problems += [f"index.csv row {number}: {problem}" for problem in _row_problems(folder, info, row)]
+    for line, row in rows:
+        problems += [f"index.csv line {line}: {problem}" for problem in _row_problems(folder, info, row)]
     problems += _split_problems([row for _, row in rows])
     if problems:
         raise DatasetError(*problems)
@@ -111,18 +118,46 @@ def read_dataset(folder: Path | str) -> Dataset:
 
 
 def check_images(dataset: Dataset) -> list[str]:
-    """Every problem of the files themselves: unreadable, mask of another size, unknown structure numbers."""
+    """Every problem of the files themselves; each is read as training would read it.
+
+    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits.
+    """
     problems = []
+    same: dict[str, list[Record]] = defaultdict(list)
     for record in dataset.records:
         try:
-            size = image_size(dataset.folder / record.image)
-            mask = dataset.read_mask(record)
+            read_pair(dataset, record)
         except ImageError as error:
             problems.append(str(error))
-            continue
-        if mask is not None and mask.shape != size:
-            problems.append(f"Expected a mask of {size[0]} x {size[1]} pixels for {record.image}, got {mask.shape}.")
+        else:
+            same[hashlib.sha256((dataset.folder / record.image).read_bytes()).hexdigest()].append(record)
+    for records in same.values():
+        if len({record.split for record in records}) > 1:
+            names = ", ".join(f"{record.image} ({record.split})" for record in records)
+            problems.append(f"Expected different pictures in every split, these are the same: {names}.")
     return problems
+
+
+def read_pair(dataset: Dataset, record: Record) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+    """The record's image, float32 (H, W) or (H, W, 3) in [0, 1], and its mask (H, W) where there is one.
+
+    Raises
+    ------
+    ImageError
+        When a file cannot be read, the image is a stack, or the mask has another size.
+    """
+    loaded = read_image(dataset.folder / record.image)
+    if loaded.is_stack:
+        raise ImageError(
+            f"Expected one image in {record.image}, got a stack of {len(loaded.pixels)}; save its slices one by one."
+        )
+    size, mask = loaded.pixels.shape[:2], dataset.read_mask(record)
+    if mask is not None and mask.shape != size:
+        raise ImageError(
+            f"Expected a mask of {size[0]} x {size[1]} pixels for {record.image}, got {mask.shape[0]} x "
+            f"{mask.shape[1]} in {record.mask}."
+        )
+    return loaded.pixels, mask
 
 
 def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) -> None:
@@ -132,17 +167,21 @@ def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "dataset.json", info.model_dump_json(indent=2, exclude_defaults=True) + "\n")
-    lines = [",".join(COLUMNS)]
-    for record in records:
-        lines.append(",".join(_csv_cell(getattr(record, column)) for column in COLUMNS))
-    write_atomic(folder / "index.csv", "\n".join(lines) + "\n")
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(astuple(record) for record in records)
+    write_atomic(folder / "index.csv", table.getvalue())
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees either the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a text file, UTF-8, so that a reader sees either the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -153,34 +192,33 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     ImageError
         When it cannot be read, or is no integer image of one channel with numbers up to 255.
     """
-    try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            array = tifffile.imread(path)
-        else:
-            with Image.open(path) as image:
-                array = np.asarray(image)
-    except (OSError, UnidentifiedImageError, tifffile.TiffFileError) as error:
-        raise ImageError(f"Expected a mask image, {path} cannot be read ({error}).") from error
-    if array.ndim != 2 or not (array.dtype.kind in "ui" or array.dtype == bool):
+    if path.suffix.lower() in (".tif", ".tiff"):
+        array = tiff.decode(path).pixels
+    else:
+        errors = (*photos.ERRORS, Image.DecompressionBombError)
+        with decoding(path, "mask", errors), Image.open(path) as image:
+            array = np.asarray(image)
+    if array.ndim != 2 or array.dtype.kind not in "uib":
         raise ImageError(f"Expected a mask of shape (H, W) with integers, {path.name} has {array.shape} {array.dtype}.")
     if array.size and (array.min() < 0 or array.max() > IGNORE):
-        raise ImageError(f"Expected structure numbers from 0 to {IGNORE}, {path.name} has {array.min()}..{array.max()}.")
+        raise ImageError(
+            f"Expected structure numbers from 0 to {IGNORE}, {path.name} has {array.min()}..{array.max()}."
+        )
     return array.astype(np.uint8)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header of an image file.
+    """Height and width of an image as it is shown, from its header where Pillow knows the format.
 
     Raises
     ------
     ImageError
         When the file cannot be read.
     """
-    from napari_uml.data.reading import read_image
-
     try:
         with Image.open(path) as image:
-            return image.height, image.width
+            turned = image.getexif().get(ORIENTATION, 1) > 4
+            return (image.width, image.height) if turned else (image.height, image.width)
     except UnidentifiedImageError:
         return cast("tuple[int, int]", read_image(path).pixels.shape[:2])
     except OSError as error:
@@ -189,31 +227,50 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def _read_info(path: Path) -> DatasetInfo:
     try:
-        return DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
     except json.JSONDecodeError as error:
         raise DatasetError(f"Expected JSON in {path}, line {error.lineno}: {error.msg}.") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"Expected UTF-8 text in {path}, got other bytes; save it as UTF-8.") from error
     except ValidationError as error:
-        fields = (f"{path.name}, {'.'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
-        raise DatasetError(*fields) from error
+        raise DatasetError(*(f"{path.name}: {problem}" for problem in _sentences(error))) from error
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """One sentence for every problem that pydantic found."""
+    found = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(map(str, problem["loc"]))
+        text = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        found.append(f"{where}: {text}." if where else f"{text}.")
+    return found
 
 
 def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            return [], [f"Expected the columns {', '.join(COLUMNS)} in {path.name}, {', '.join(missing)} not found."]
-        return [(i, {c: (row[c] or "").strip() for c in COLUMNS}) for i, row in enumerate(reader, start=2)], []
+    """The rows with their line numbers, or the problems that keep them from being read."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                needed = f"Expected the columns {', '.join(COLUMNS)}, separated by commas, in {path.name}"
+                return [], [f"{needed}; {', '.join(missing)} not found."]
+            return [(reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS}) for row in reader], []
+    except UnicodeDecodeError:
+        return [], [f"Expected UTF-8 text in {path.name}, got other bytes; save it as CSV UTF-8."]
+    except csv.Error as error:
+        return [], [f"Expected a table separated by commas in {path.name}, it cannot be read ({error})."]
 
 
 def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[str]:
     problems = []
     for column in ("image", "mask"):
         name = row[column]
+        path = PureWindowsPath(name)  # knows both kinds of slashes and drive letters
         if not name:
             if column == "image":
                 problems.append("no image.")
-        elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        elif path.anchor or ".." in path.parts:
             problems.append(f"expected a path inside the folder, got {name}.")
         elif not (folder / name).is_file():
             problems.append(f"{name} does not exist.")
@@ -237,7 +294,3 @@ def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
         if len(found) > 1
     ]
     return problems + [f"{image} is listed {n} times." for image, n in images.items() if image and n > 1]
-
-
-def _csv_cell(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text

@@ -16,13 +16,26 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Focus, Task
 
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+
+def as_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """(H, W) or (H, W, 3) -> (H, W) where a task's images have one channel, else unchanged."""
+    grey: NDArray[np.float32] = pixels @ LUMA if channels == 1 and pixels.ndim == 3 else pixels
+    return grey
+
 
 def to_input(pixels: NDArray[np.float32], size: int) -> Tensor:
     """(H, W) or (H, W, 3) in [0, 1] -> (3, size, size) float32: squashed to a square, antialiased, grey repeated."""
+    return squash(pixels, size).expand(3, -1, -1)
+
+
+def squash(pixels: NDArray[np.float32], size: int) -> Tensor:
+    """(H, W) or (H, W, 3) in [0, 1] -> (1 or 3, size, size) float32, antialiased."""
     image = torch.from_numpy(np.ascontiguousarray(pixels))
     image = image[None] if image.ndim == 2 else image.permute(2, 0, 1)
-    image = functional.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)[0]
-    return image.clamp(0, 1).expand(3, -1, -1)
+    return functional.interpolate(image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
 def mask_to_input(mask: NDArray[np.uint8], size: int) -> Tensor:
@@ -37,7 +50,7 @@ def to_image(maps: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def find_focus(mask: NDArray[np.uint8], task: Task, focus: Focus) -> Box | None:
-    """The square to look at again, None when the structures are large enough or not there (network.md, "looks twice").
+    """The square to look at again; None when the structures are large enough or not there.
 
     Parameters
     ----------
@@ -49,7 +62,7 @@ def find_focus(mask: NDArray[np.uint8], task: Task, focus: Focus) -> Box | None:
     Returns
     -------
     A square of `crop_factor` times the larger extent of the structures, around their centre and moved inside the
-    image; cut only where the image itself is smaller.
+    image; no larger than the image's shorter side.
     """
     numbers = [number for name in focus.structures for number in task.members(name)]
     rows, columns = np.nonzero(np.isin(mask, numbers))

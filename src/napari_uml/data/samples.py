@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 
 from napari_uml.config import Task
-from napari_uml.data.dataset import IGNORE
-from napari_uml.data.reading import read_image
-from napari_uml.data.resize import find_focus, mask_to_input, to_input
+from napari_uml.data.dataset import IGNORE, read_pair
+from napari_uml.data.resize import as_channels, find_focus, mask_to_input, squash
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_uml.config import Focus
     from napari_uml.data.dataset import Dataset, Record, Split
+
+Meaning = TypeVar("Meaning")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,8 +32,8 @@ class Sample:
 
     Attributes
     ----------
-    image
-        uint8 (3, S, S).
+    pixels
+        uint8 (1, S, S) grey or (3, S, S).
     mask
         uint8 (S, S) structure numbers; `IGNORE` where not annotated.
     label
@@ -41,10 +42,15 @@ class Sample:
         Number of the data set it comes from.
     """
 
-    image: Tensor
+    pixels: Tensor
     mask: Tensor
     label: int
     source: int
+
+    @property
+    def image(self) -> Tensor:
+        """uint8 (3, S, S), grey repeated."""
+        return self.pixels.expand(3, -1, -1)
 
 
 def load_samples(
@@ -57,16 +63,24 @@ def load_samples(
     Raises
     ------
     DatasetError
-        With every file that cannot be read, and every mask that does not fit its image.
+        With every file that cannot be read, every mask that does not fit its image, and every data set whose masks
+        use the number of "not annotated" as if it were a structure.
     """
     samples: list[Sample] = []
     problems: list[str] = []
     for source, dataset in enumerate(datasets):
+        own: list[Sample] = []
         for record in dataset.of_split(split):
             try:
-                samples += _views(dataset, record, source, size, task, focus)
+                own += _views(dataset, record, source, size, task, focus)
             except ImageError as error:
                 problems.append(str(error))
+        if _marks_by_ignore(sample.mask for sample in own):
+            problems.append(
+                f"Expected structure numbers in the {split} masks of {dataset.folder}, they hold only 0 and {IGNORE}, "
+                f"which means not annotated; write 1 instead of {IGNORE}."
+            )
+        samples += own
     if problems:
         raise DatasetError(*problems)
     return samples
@@ -78,13 +92,16 @@ def merge_tasks(tasks: Sequence[Task]) -> Task:
     Raises
     ------
     DatasetError
-        When a data set has another background.
+        When the data sets have different backgrounds, or mean different things by one name.
     """
     first = tasks[0]
     if len({task.seg_classes[0] for task in tasks}) > 1:
         raise DatasetError("Expected the same name for structure 0, the background, in every data set.")
     seg = tuple(dict.fromkeys(name for task in tasks for name in task.seg_classes))
     cls = tuple(dict.fromkeys(name for task in tasks for name in task.cls_classes))
+    unions = _agreed("union", (task.unions for task in tasks))
+    if both := sorted(unions.keys() & set(seg)):
+        raise DatasetError(f"Expected a structure or a union in every data set, {', '.join(both)} is both; rename it.")
     same = seg == first.seg_classes
     return Task(
         modality=first.modality if len({task.modality for task in tasks}) == 1 or same else "several",
@@ -92,20 +109,47 @@ def merge_tasks(tasks: Sequence[Task]) -> Task:
         seg_classes=seg,
         cls_classes=cls,
         seg_colors=first.seg_colors if same else (),
-        unions={name: parts for task in tasks for name, parts in task.unions.items()},
-        measurements=tuple({m.name: m for task in tasks for m in task.measurements}.values()),
+        unions=unions,
+        measurements=tuple(_agreed("measurement", ({m.name: m for m in task.measurements} for task in tasks)).values()),
     )
+
+
+def epoch_order(samples: Sequence[Sample], balance: float, seed: int, epoch: int) -> list[int]:
+    """Which samples an epoch visits, as many as there are.
+
+    Without balance each of them once, shuffled. With it they are drawn with replacement, so that a class (within one
+    data set) of n samples is visited in proportion to n ** (1 - balance).
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, epoch))
+    if balance == 0:
+        return torch.randperm(len(samples), generator=generator).tolist()
+    cells = [(sample.source, sample.label) for sample in samples]
+    count = Counter(cells)
+    weights = torch.tensor([count[cell] ** -balance for cell in cells], dtype=torch.float64)
+    return torch.multinomial(weights, len(samples), replacement=True, generator=generator).tolist()
+
+
+def derive_seed(*numbers: int) -> int:
+    """One seed from several non-negative numbers; seeds of neighbours are unrelated."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _agreed(kind: str, tables: Iterable[Mapping[str, Meaning]]) -> dict[str, Meaning]:
+    merged: dict[str, Meaning] = {}
+    for table in tables:
+        for name, meaning in table.items():
+            if merged.setdefault(name, meaning) != meaning:
+                raise DatasetError(f"Expected one meaning of the {kind} {name!r}, the data sets differ; rename one.")
+    return merged
 
 
 def _views(
     dataset: Dataset, record: Record, source: int, size: int, task: Task, focus: Focus | None
 ) -> Iterator[Sample]:
-    pixels = read_image(dataset.folder / record.image).pixels
-    mask = dataset.read_mask(record)
+    pixels, mask = read_pair(dataset, record)
+    pixels = as_channels(pixels, task.channels)
     label = task.cls_classes.index(record.label) if record.label else -1
     if mask is not None:
-        if mask.shape != pixels.shape[:2]:
-            raise ImageError(f"Expected a mask of shape {pixels.shape[:2]} for {record.image}, got {mask.shape}.")
         mask = _renumber(mask, dataset.info, task)
     yield _sample(pixels, mask, label, source, size)
     box = find_focus(mask, task, focus) if mask is not None and focus is not None else None
@@ -119,24 +163,17 @@ def _renumber(mask: NDArray[np.uint8], old: Task, new: Task) -> NDArray[np.uint8
     return table[mask]
 
 
-def _sample(
-    pixels: NDArray[np.float32], mask: NDArray[np.uint8] | None, label: int, source: int, size: int
-) -> Sample:
-    image = (to_input(pixels, size) * 255).round().to(torch.uint8)
+def _sample(pixels: NDArray[np.float32], mask: NDArray[np.uint8] | None, label: int, source: int, size: int) -> Sample:
+    image = (squash(pixels, size) * 255).round().to(torch.uint8)
     target = torch.full((size, size), IGNORE, dtype=torch.uint8) if mask is None else mask_to_input(mask, size)
     return Sample(image, target, label, source)
 
 
-def epoch_order(samples: Sequence[Sample], balance: float, seed: int, epoch: int) -> list[int]:
-    """Which samples an epoch visits, as many as there are.
-
-    Without balance each of them once, shuffled. With it they are drawn with replacement, so that a class (within one
-    data set) of n samples is visited in proportion to n ** (1 - balance).
-    """
-    generator = torch.Generator().manual_seed(hash((seed, epoch)) & 0xFFFFFFFF)
-    if balance == 0:
-        return torch.randperm(len(samples), generator=generator).tolist()  # type: ignore[no-any-return]
-    cells = [(sample.source, sample.label) for sample in samples]
-    count = Counter(cells)
-    weights = torch.tensor([count[cell] ** -balance for cell in cells], dtype=torch.float64)
-    return torch.multinomial(weights, len(samples), replacement=True, generator=generator).tolist()  # type: ignore[no-any-return]
+def _marks_by_ignore(masks: Iterable[Tensor]) -> bool:
+    """Whether some mask has 0 and `IGNORE` side by side, and none has a structure: 255 was meant as one."""
+    mixed = False
+    for mask in masks:
+        if bool(((mask > 0) & (mask < IGNORE)).any()):
+            return False
+        mixed = mixed or bool((mask == 0).any() and (mask == IGNORE).any())
+    return mixed

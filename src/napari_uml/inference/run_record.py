@@ -15,7 +15,7 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.results import Box, Corruption  # noqa: TC001 (pydantic needs it)
+from napari_uml.results import Box, Corruption
 
 if TYPE_CHECKING:
     from pathlib import Path

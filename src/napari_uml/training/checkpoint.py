@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_uml.config import TrainConfig, UMLConfig
 from napari_uml.errors import WeightsError
+from napari_uml.weights.tensors import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LAST, BEST = "last.ckpt", "best.ckpt"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """State of a run after an epoch.
 
@@ -37,9 +37,13 @@ class Checkpoint:
     best_score, best_epoch
         Of the run so far.
     seconds
-        Wall time of the run so far.
+        Training time of the run so far.
     metrics
         Validation figures of this epoch.
+    anchor
+        The parameters that `TrainConfig.anchor` pulls towards (empty without).
+    scaler
+        State of the loss scaling that fp16 needs.
     """
 
     network: UMLConfig
@@ -53,6 +57,8 @@ class Checkpoint:
     best_epoch: int
     seconds: float
     metrics: dict[str, float]
+    anchor: dict[str, Tensor] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shown(self) -> dict[str, Tensor]:
@@ -61,13 +67,21 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint so that a reader sees either the old or the new file."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    values = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
+    """Write a checkpoint so that a reader sees either the old or the new file.
+
+    Raises
+    ------
+    WeightsError
+        When it cannot be written.
+    """
+    values = {entry.name: getattr(checkpoint, entry.name) for entry in fields(checkpoint)}
     values["network"] = checkpoint.network.model_dump_json()
     values["train"] = checkpoint.train.model_dump_json()
-    torch.save(values, temporary)
-    temporary.replace(path)
+    try:
+        with replacing(path) as part:
+            torch.save(values, part)
+    except RuntimeError as error:  # torch's for a full disk
+        raise WeightsError(f"Cannot write {path}; is the disk full? ({str(error).splitlines()[0][:200]})") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -85,5 +99,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         values["network"] = UMLConfig.model_validate_json(values["network"])
         values["train"] = TrainConfig.model_validate_json(values["train"])
         return Checkpoint(**values)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"Expected a checkpoint of a training run, {path} is damaged ({error}).") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise WeightsError(f"Expected a checkpoint of a training run, {path} is damaged ({reason}).") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd import Function
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,26 @@ def all_sum(x: Tensor) -> Tensor:
     """The sum of a tensor over all processes, differentiable; the tensor itself when there is one process."""
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return x
-    return all_reduce(x)  # type: ignore[no-any-return]
+    summed: Tensor = _AllSum.apply(x)
+    return summed
+
+
+class _AllSum(Function):
+    """Every process depends on every part, so the derivative is a sum over the processes, too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _summed(gradients[0])
+
+
+def _summed(x: Tensor) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total)
+    return total
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -31,29 +50,34 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         sums = all_sum(sums)
         mean, square = (sums[:-1] / sums[-1]).chunk(2)
         variance = (square - mean.square()).clamp(min=0)
-        self._update(mean.detach(), variance.detach(), float(sums[-1]))
+        self._update(mean, variance, sums[-1])
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(input.dtype)
 
     @torch.no_grad()
-    def _update(self, mean: Tensor, variance: Tensor, count: float) -> None:
+    def _update(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
         momentum = self.momentum or 0.0
         self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance * count / max(count - 1, 1.0), momentum)
+        self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), momentum)
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Replace the plain batch normalisation layers of a network by ones that share their statistics."""
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.BatchNorm2d) and not isinstance(child, SharedBatchNorm2d):
-                child.__class__ = _shared_class(type(child))
+    """Let the plain batch normalisation layers of a network share their statistics.
 
-
-def _shared_class(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
-    if kind is not nn.BatchNorm2d:
-        raise ValueError(f"Expected plain batch normalisation for several processes, got {kind.__name__}.")
-    return SharedBatchNorm2d
+    Raises
+    ------
+    ValueError
+        When the network has batch normalisation of another kind.
+    """
+    for layer in module.modules():
+        if not isinstance(layer, nn.BatchNorm2d) or isinstance(layer, SharedBatchNorm2d):
+            continue
+        if type(layer) is not nn.BatchNorm2d:
+            raise ValueError(
+                f"Expected plain batch normalisation for several processes, got {type(layer).__name__}; set processes "
+                "to 1 or choose another encoder."
+            )
+        layer.__class__ = SharedBatchNorm2d  # the same parameters and buffers under the same names

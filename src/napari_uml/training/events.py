@@ -13,14 +13,14 @@ process that was killed writes neither. A resumed run goes on in the same file, 
 from __future__ import annotations
 
 import time
-from pathlib import Path  # noqa: TC003 (pydantic reads it)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TextIO
 
 from pydantic import Field, TypeAdapter
 
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
-from napari_uml.results import EpochReport  # noqa: TC001 (pydantic reads it)
+from napari_uml.results import EpochReport
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -1,4 +1,4 @@
-"""Start a network from the weights of another task: what fits is kept, heads are matched by the names of their classes."""
+"""Start from the weights of another task: what fits is kept, heads are matched by the names of their classes."""
 
 from __future__ import annotations
 
@@ -60,12 +60,17 @@ def transfer(network: UMLNetwork, tensors: Mapping[str, Tensor], old: Task, new:
             )
         filled[name] = source
     network.load_state_dict(filled)
-    kept = {*old.cls_classes, *old.seg_classes}
-    return tuple(name for name in (*new.cls_classes, *new.seg_classes) if name not in kept)
+    return (*_new(new.cls_classes, old.cls_classes), *_new(new.seg_classes, old.seg_classes))
+
+
+def _new(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    return [name for name in names if name not in known]
 
 
 def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Sequence[str], axis: int) -> Tensor:
     """The rows (or columns) of `source` under their new numbers; those of new names as `target` has them."""
+    if source.shape[axis] != len(old):
+        raise WeightsError(f"Expected weights for {', '.join(old)}, got {source.shape[axis]} outputs.")
     if source.shape[1 - axis] != target.shape[1 - axis]:
         return source
     parts = [

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def validate(
-    forward: Callable[[Tensor], UMLOutput], samples: Sequence[Sample], task: Task, size: int, batch: int, device: torch.device
+    forward: Callable[[Tensor], UMLOutput],
+    samples: Sequence[Sample],
+    task: Task,
+    size: int,
+    batch: int,
+    device: torch.device,
 ) -> dict[str, float]:
     """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where nothing is known.
 
@@ -33,35 +38,37 @@ def validate(
     forward
         (B, 3, S, S) -> output, without gradients.
     samples
-        To validate on.
+        To validate on; one at least.
     task, size, batch, device
         Names of the structures, side of the input, images at a time, and where.
     """
     overlaps: dict[str, list[float]] = {name: [] for name in task.structures}
-    probabilities, labels, doubts, pixel_doubts = [], [], [], []
+    probabilities, doubts, pixel_doubts = [], [], []
     for start in range(0, len(samples), batch):
-        chunk = samples[start : start + batch]
-        images, masks = zip(*(as_input(sample, size) for sample in chunk), strict=True)
+        images, masks = zip(*(as_input(sample, size) for sample in samples[start : start + batch]), strict=True)
         output = forward(torch.stack(images).to(device))
         probabilities.append(probability(output.class_evidence).cpu().numpy())
         doubts.append(uncertainty(output.class_evidence).cpu().numpy())
-        pixel_doubts.append(uncertainty(output.mask_evidence).mean().item())
-        labels += [sample.label for sample in chunk]
+        pixel_doubts.append(uncertainty(output.mask_evidence).mean(dim=(1, 2, 3)).cpu().numpy())
         for found, truth in zip(output.mask_logits[0].argmax(1).cpu().numpy(), masks, strict=True):
             _add_overlaps(overlaps, found, truth.numpy(), task)
     metrics = {f"dice_present/{name}": float(np.mean(values)) for name, values in overlaps.items() if values}
-    metrics |= _class_metrics(np.concatenate(probabilities), np.array(labels))
-    return metrics | {"u_image": float(np.mean(np.concatenate(doubts))), "u_pixel": float(np.mean(pixel_doubts))}
+    metrics |= _class_metrics(np.concatenate(probabilities), np.array([sample.label for sample in samples]))
+    means = {"u_image": doubts, "u_pixel": pixel_doubts}
+    return metrics | {name: float(np.mean(np.concatenate(values))) for name, values in means.items()}
 
 
 def score(metrics: dict[str, float]) -> float | None:
-    """What the best epoch is chosen by: mean of the Dice over structures, averaged with the AUC; None without either."""
+    """What the best epoch is chosen by: the mean Dice of the structures, averaged with the AUC; None without either."""
     dice = [value for name, value in metrics.items() if name.startswith("dice_present/")]
     parts = ([float(np.mean(dice))] if dice else []) + [metrics[name] for name in ("auc",) if name in metrics]
     return float(np.mean(parts)) if parts else None
 
 
-def _add_overlaps(overlaps: dict[str, list[float]], found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task) -> None:
+def _add_overlaps(
+    overlaps: dict[str, list[float]], found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task
+) -> None:
+    """Add the Dice of every structure that the truth has."""
     known = truth != IGNORE
     for name, values in overlaps.items():
         members = task.members(name)

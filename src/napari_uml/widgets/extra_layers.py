@@ -80,7 +80,7 @@ def reliable_layers(result: Result) -> tuple[ExtraLayer, ...]:
     if details is None or details.reliable_mask is None:
         return ()
     reliable = details.reliable_mask
-    return _per_structure("reliable", reliable, max(float(reliable.max()), 1.0), result.loaded.info.task)
+    return _per_structure("reliable", reliable, max(float(reliable[..., 1:, :, :].max()), 1.0), result.loaded.info.task)
 
 
 def disagreement_layers(result: Result) -> tuple[ExtraLayer, ...]:

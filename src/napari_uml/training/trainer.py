@@ -1,0 +1,269 @@
+"""`Trainer`: the state of one training run, and what an epoch does with it; `fit` drives it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from napari_uml.data.samples import derive_seed, load_samples, merge_tasks
+from napari_uml.errors import DatasetError, DivergedError, UMLError
+from napari_uml.nn.network import UMLNetwork
+from napari_uml.results import EpochReport
+from napari_uml.training.batches import epoch_batches, steps_per_epoch
+from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
+from napari_uml.training.checks import check_same_run, check_settings
+from napari_uml.training.distributed import share_batch_norm
+from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm
+from napari_uml.training.memory import memory_errors, peak_memory_mb
+from napari_uml.training.processes import make_fabric
+from napari_uml.training.schedule import kl_weight, make_optimizer, make_scheduler
+from napari_uml.training.transfer import transfer
+from napari_uml.training.validate import score, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
+    from napari_uml.data.dataset import Dataset
+    from napari_uml.nn.losses import UMLLoss
+    from napari_uml.nn.network import UMLOutput
+    from napari_uml.training.processes import Member
+
+log = logging.getLogger(__name__)
+
+LOSSES = ("total", "mutual", "class", "mask")
+
+StepListener = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Weights to start from: tensors by name, and the task they were trained for."""
+
+    tensors: Mapping[str, Tensor]
+    task: Task
+
+
+class Trainer:
+    """One run; parameters and errors as `fit`.
+
+    Parameters
+    ----------
+    member
+        Which of several processes this is; None: the only one.
+
+    Attributes
+    ----------
+    epoch
+        Epochs done.
+    finished
+        Whether there is nothing left to do.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: UMLConfig,
+        datasets: Sequence[Dataset],
+        run: Path,
+        start: Start | None = None,
+        focus: Focus | None = None,
+        resume: bool = False,
+        vertical_flip: bool = False,
+        member: Member | None = None,
+    ) -> None:
+        self.config, self.network, self.run, self.vertical_flip = config, network, run, vertical_flip
+        self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
+        self.best_score: float | None = None
+        self.task = merge_tasks([dataset.info for dataset in datasets])
+        check_settings(config, network, self.task, focus)
+        previous = self._previous(resume)
+        self.fabric = make_fabric(config, member, some_unused=network.navigator and not network.instructor)
+        self.fabric.launch()
+        with memory_errors(config):
+            self._load(datasets, focus)
+        self._build(start, previous)
+
+    def train_epoch(self, on_step: StepListener | None = None) -> EpochReport:
+        """Train on every batch of an epoch, validate, write the checkpoints, report."""
+        began = time.perf_counter()
+        with torch.random.fork_rng(devices=[]), memory_errors(self.config):
+            torch.manual_seed(derive_seed(self.config.seed, self.epoch, self.fabric.global_rank))
+            losses = self._train_batches(on_step)
+            trained = time.perf_counter() - began
+            metrics = self._validate()
+        self.epoch += 1
+        now = score(metrics)
+        is_best = now is None or self.best_score is None or now > self.best_score
+        if is_best:
+            self.best_score, self.best_epoch = now, self.epoch
+        seconds = time.perf_counter() - began
+        self.seconds += seconds
+        self._save(metrics, is_best)
+        reason = self._stop_reason()
+        self.finished = reason != ""
+        return EpochReport(
+            epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]), score=now, is_best=is_best, seconds=seconds,
+            images_per_second=min(len(self.training), self.steps * self.config.batch_size) / trained,
+            eta_seconds=0.0 if reason else (self.config.epochs - self.epoch) * seconds,
+            memory_mb=peak_memory_mb(), last=self.run / LAST, best=self.run / BEST, stopped=reason,
+        )  # fmt: skip
+
+    def _previous(self, resume: bool) -> Checkpoint | None:
+        last = self.run / LAST
+        if not resume:
+            if last.exists():
+                raise UMLError(f"Expected a new folder, {self.run} holds a run; add --resume or choose another folder.")
+            self.run.mkdir(parents=True, exist_ok=True)
+            return None
+        checkpoint = load_checkpoint(last)
+        check_same_run(checkpoint, self.config, self.network, self.run)
+        return checkpoint
+
+    def _load(self, datasets: Sequence[Dataset], focus: Focus | None) -> None:
+        size = self.config.image_size
+        self.training = load_samples(datasets, "train", size, self.task, focus)
+        validates = self.fabric.is_global_zero
+        self.validation = load_samples(datasets, "val", size, self.task, focus) if validates else []
+        if len(self.training) < self.config.processes:
+            raise DatasetError(
+                f"Expected at least {self.config.processes} training image(s), index.csv has {len(self.training)} "
+                "row(s) with the split train."
+            )
+        self.steps = steps_per_epoch(self.training, self.config)
+
+    def _build(self, start: Start | None, previous: Checkpoint | None) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            net = UMLNetwork(self.network, download=previous is None and start is None)
+        if start is not None and previous is None:
+            new = transfer(net, start.tensors, start.task, self.task)
+            if new:
+                log.info("Untrained at the start: %s", ", ".join(new))
+        if self.config.processes > 1:
+            share_batch_norm(net)
+        choose_trainable(net, self.config.trainable)
+        self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
+        learning = [p for p in net.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
+        self.step_module, self.fabric_optimizer = self.fabric.setup(LossModule(net, self.config), self.optimizer)
+        self.anchor = Anchor(net, self.config.anchor) if self.config.anchor else None
+        decay = self.config.ema
+        average = get_ema_multi_avg_fn(decay)
+        self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if decay else None
+        self.scheduler = make_scheduler(self.optimizer, self.config, self.steps)
+        if previous is not None:
+            self._restore(previous)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.scheduler["last_epoch"] != checkpoint.epoch * self.steps:
+            raise UMLError(
+                f"Expected the training images that the run in {self.run} began with, there are {len(self.training)} "
+                "now; start a new run from its weights."
+            )
+        self.net.load_state_dict(checkpoint.weights)
+        if self.average is not None:
+            self.average.module.load_state_dict(checkpoint.averaged)
+            self.average.n_averaged.fill_(1)  # the first update would copy
+        if self.anchor is not None:
+            self.anchor.load(checkpoint.anchor)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.scheduler.load_state_dict(checkpoint.scheduler)
+        self.fabric.strategy.precision.load_state_dict(checkpoint.scaler)
+        self.epoch, self.seconds = checkpoint.epoch, checkpoint.seconds
+        self.best_score, self.best_epoch = checkpoint.best_score, checkpoint.best_epoch
+        self.finished = self._stop_reason() != ""
+
+    def _train_batches(self, on_step: StepListener | None) -> dict[str, float]:
+        """Means of the losses over the batches."""
+        self.step_module.train()
+        freeze_norm(self.net)
+        sums = [0.0] * len(LOSSES)
+        batches = epoch_batches(
+            self.training, self.config, self.epoch, vertical_flip=self.vertical_flip,
+            rank=self.fabric.global_rank, world=self.fabric.world_size,
+        )  # fmt: skip
+        for step, (images, masks, labels) in enumerate(batches, start=1):
+            values = self._step(images, masks, labels)
+            sums = [total + value for total, value in zip(sums, values, strict=True)]
+            if on_step is not None:
+                on_step(step, self.steps, values[0])
+        if not all(bool(p.isfinite().all()) for p in self.net.parameters()):
+            raise self._diverged("The weights are no longer finite")
+        return {name: total / self.steps for name, total in zip(LOSSES, sums, strict=True)}
+
+    def _step(self, images: Tensor, masks: Tensor, labels: Tensor) -> list[float]:
+        """Learn from one batch; its losses."""
+        device, weight = self.fabric.device, kl_weight(self.config, self.epoch)
+        images = images.to(device, memory_format=torch.channels_last)
+        losses: UMLLoss = self.step_module(images, masks.to(device), labels.to(device), weight)
+        self.fabric_optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(losses.total if self.anchor is None else losses.total + self.anchor())
+        values: list[float] = torch.stack(losses).tolist()  # waits for the device, once a step
+        if not math.isfinite(values[0]):
+            raise self._diverged(f"The loss is {values[0]}")
+        if self.config.recipe == "modern":
+            self.fabric.clip_gradients(
+                self.step_module, self.fabric_optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+            )
+        self.fabric_optimizer.step()
+        self.scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+        return values
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Figures of the averaged weights; the first process finds them for all."""
+        net = self.net if self.average is None else self.average.module
+        metrics: dict[str, float] = {}
+        if self.validation:
+            net.eval()
+            forward = self._forward(net)
+            size, batch = self.config.image_size, self.config.batch_size
+            metrics = validate(forward, self.validation, self.task, size, batch, self.fabric.device)
+        return self.fabric.broadcast(metrics)
+
+    def _forward(self, net: torch.nn.Module) -> Callable[[Tensor], UMLOutput]:
+        def forward(images: Tensor) -> UMLOutput:
+            with self.fabric.autocast():
+                return cast("UMLOutput", net(images.to(memory_format=torch.channels_last)))
+
+        return forward
+
+    def _save(self, metrics: dict[str, float], is_best: bool) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        checkpoint = Checkpoint(
+            network=self.network, train=self.config, epoch=self.epoch, weights=self.net.state_dict(),
+            averaged={} if self.average is None else self.average.module.state_dict(),
+            optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(),
+            best_score=self.best_score, best_epoch=self.best_epoch, seconds=self.seconds, metrics=metrics,
+            anchor={} if self.anchor is None else self.anchor.places,
+            scaler=self.fabric.strategy.precision.state_dict(),
+        )  # fmt: skip
+        if is_best:
+            save_checkpoint(self.run / BEST, checkpoint)
+        save_checkpoint(self.run / LAST, checkpoint)
+
+    def _stop_reason(self) -> str:
+        if self.epoch >= self.config.epochs:
+            return "all epochs done"
+        if self.config.patience is not None and self.epoch - self.best_epoch >= self.config.patience:
+            return f"no better score for {self.config.patience} epochs"
+        return ""
+
+    def _diverged(self, what: str) -> DivergedError:
+        kept = f"the checkpoints up to epoch {self.epoch} are kept" if self.epoch else "there is no checkpoint yet"
+        return DivergedError(f"{what} in epoch {self.epoch + 1}; {kept}. Try a smaller learning rate.")

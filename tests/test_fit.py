@@ -1,0 +1,433 @@
+"""Training: reports, resuming to the same numbers, stopping, and what goes wrong."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
+
+from napari_uml.config import Focus
+from napari_uml.data.dataset import read_dataset, write_dataset
+from napari_uml.errors import DatasetError, DivergedError, MemoryLimitError, UMLError, WeightsError
+from napari_uml.nn.losses import uml_loss
+from napari_uml.nn.network import UMLNetwork
+from napari_uml.training import learning, trainer
+from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
+from napari_uml.training.fit import Start, fit
+
+NETWORK = tiny_network()
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    return [read_dataset(tiny_dataset(tmp_path_factory.mktemp("data") / "blobs"))]
+
+
+def train(run, datasets, **changes):
+    """Train to the end and return the reports."""
+    options = {k: changes.pop(k) for k in ("start", "focus", "resume", "vertical_flip", "on_step") if k in changes}
+    network = changes.pop("network", NETWORK)
+    return list(fit(tiny_settings(**changes), network, datasets, run, **options))
+
+
+def assert_same(a, b, where=""):
+    """Compare nested states bit by bit."""
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+STATES = ("weights", "averaged", "optimizer", "scheduler", "anchor", "best_score", "best_epoch", "metrics", "epoch")
+
+
+def assert_same_run(run, other):
+    for file in (LAST, BEST):
+        a, b = load_checkpoint(run / file), load_checkpoint(other / file)
+        for name in STATES:
+            assert_same(getattr(a, name), getattr(b, name), f"{file}: {name}")
+
+
+def without_time(report):
+    fields = ("epoch", "epochs", "losses", "metrics", "learning_rate", "score", "is_best", "stopped")
+    return {name: getattr(report, name) for name in fields}
+
+
+# ---- reports
+
+
+def test_an_epoch_is_reported_when_its_checkpoints_are_on_disk(tmp_path, blobs):
+    run, seen = tmp_path / "new" / "run", []
+    for report in fit(tiny_settings(epochs=2), NETWORK, blobs, run):
+        assert report.last == run / LAST
+        assert load_checkpoint(report.last).epoch == report.epoch
+        assert load_checkpoint(report.best).epoch <= report.epoch
+        assert torch.is_grad_enabled()
+        seen.append(report)
+    assert [(r.epoch, r.epochs, r.stopped) for r in seen] == [(1, 2, ""), (2, 2, "all epochs done")]
+    assert set(seen[0].losses) == {"total", "mutual", "class", "mask"}
+    assert set(seen[0].metrics) == {"dice_present/lesion", "acc", "auc", "u_image", "u_pixel"}
+    assert seen[0].score == pytest.approx((seen[0].metrics["dice_present/lesion"] + seen[0].metrics["auc"]) / 2)
+    assert seen[0].is_best
+    assert seen[0].eta_seconds > 0 == seen[1].eta_seconds
+    assert 0 < seen[1].learning_rate < seen[0].learning_rate
+    assert 100 < seen[0].memory_mb < 1e5
+    assert sorted(p.name for p in run.iterdir()) == [BEST, LAST]
+
+
+def test_the_total_is_the_weighted_sum_of_the_losses(tmp_path, blobs):
+    (report,) = train(tmp_path, blobs, epochs=1)
+    losses = report.losses
+    expected = 0.1 * losses["mutual"] + 0.5 * losses["class"] + 0.4 * losses["mask"]
+    assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_lowers_the_loss(tmp_path, blobs):
+    reports = train(tmp_path, blobs, epochs=12, kl_scale=0.0, learning_rate=5e-3)
+    assert reports[-1].losses["total"] < 0.6 * reports[0].losses["total"]
+
+
+def test_every_step_is_told(tmp_path, blobs):
+    steps = []
+    train(tmp_path, blobs, epochs=2, on_step=lambda *step: steps.append(step))
+    assert [(step, of) for step, of, _ in steps] == [(1, 2), (2, 2)] * 2
+    assert all(math.isfinite(loss) for *_, loss in steps)
+
+
+def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train(tmp_path / "a", blobs, seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = train(tmp_path / "b", blobs, seed=5)
+    assert [without_time(r) for r in first] == [without_time(r) for r in second]
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    (other, _) = train(tmp_path / "c", blobs, seed=6)
+    assert other.losses != first[0].losses
+
+
+# ---- resuming
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"recipe": "paper", "ema": 0.0},
+        {"anchor": 0.1, "start_size": 32, "image_size": 64},
+        {"trainable": "decoders", "seed": 4},
+    ],
+    ids=["modern", "paper", "anchor", "decoders"],
+)
+def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, changes):
+    start = Start(UMLNetwork(NETWORK).state_dict(), INFO) if "anchor" in changes else None
+    whole = train(tmp_path / "whole", blobs, epochs=3, start=start, **changes)
+    parts = []
+    for epoch in range(3):
+        generator = fit(
+            tiny_settings(epochs=3, **changes), NETWORK, blobs, tmp_path / "parts", start=None if epoch else start,
+            resume=epoch > 0,
+        )  # fmt: skip
+        parts.append(next(generator))
+        generator.close()
+    assert [without_time(r) for r in parts] == [without_time(r) for r in whole]
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_an_interrupt_between_batches_leaves_whole_checkpoints_to_go_on_from(tmp_path, blobs):
+    train(tmp_path / "whole", blobs, epochs=2)
+    calls = []
+
+    def interrupt(step, steps, loss):
+        calls.append(step)
+        if len(calls) == 3:  # the first batch of the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", blobs, epochs=2, on_step=interrupt)
+    assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == [BEST, LAST]
+    assert load_checkpoint(tmp_path / "broken" / LAST).epoch == 1
+    train(tmp_path / "broken", blobs, epochs=2, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_finished_run_has_nothing_to_resume(tmp_path, blobs):
+    train(tmp_path, blobs, epochs=1)
+    assert train(tmp_path, blobs, epochs=1, resume=True) == []
+
+
+def test_where_it_computes_may_change_on_resuming(tmp_path, blobs):
+    next(fit(tiny_settings(epochs=2), NETWORK, blobs, tmp_path))
+    reports = train(tmp_path, blobs, epochs=2, precision="bf16", num_workers=0, resume=True)
+    assert [r.epoch for r in reports] == [2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"epochs": 4}, "got other epochs;"),
+        ({"learning_rate": 0.1, "seed": 7}, "got other learning_rate, seed;"),
+        ({"network": NETWORK.model_copy(update={"dropout": 0.3})}, "got other network;"),
+    ],
+)
+def test_other_settings_are_refused_on_resuming(tmp_path, blobs, changes, named):
+    next(fit(tiny_settings(epochs=2), NETWORK, blobs, tmp_path))
+    with pytest.raises(UMLError, match=named):
+        train(tmp_path, blobs, **{"epochs": 2, "resume": True, **changes})
+
+
+def test_other_images_are_refused_on_resuming(tmp_path, blobs):
+    next(fit(tiny_settings(epochs=2), NETWORK, blobs, tmp_path))
+    with pytest.raises(UMLError, match=r"Expected the training images that the run in .* there are 16 now"):
+        train(tmp_path, blobs * 2, epochs=2, resume=True)
+
+
+def test_resuming_needs_a_run_and_a_new_run_a_new_folder(tmp_path, blobs):
+    with pytest.raises(WeightsError, match="there is none; start the run without --resume"):
+        train(tmp_path, blobs, resume=True)
+    train(tmp_path, blobs, epochs=1)
+    with pytest.raises(UMLError, match=r"Expected a new folder, .* holds a run; add --resume or choose another"):
+        train(tmp_path, blobs, epochs=1)
+
+
+# ---- average, best epoch, early stop
+
+
+def test_the_average_follows_the_weights(tmp_path, blobs):
+    train(tmp_path / "one", blobs, epochs=1, batch_size=8, ema=0.9)
+    one = load_checkpoint(tmp_path / "one" / LAST)
+    assert_same(one.averaged, one.weights)  # the first step is the start of the average
+    train(tmp_path / "two", blobs, epochs=2, batch_size=8, ema=0.9)
+    two, name = load_checkpoint(tmp_path / "two" / LAST), "instructor.classify.weight"
+    first = load_checkpoint(tmp_path / "two" / BEST)
+    if first.epoch == 1:
+        assert torch.allclose(two.averaged[name], 0.9 * first.weights[name] + 0.1 * two.weights[name], atol=1e-7)
+    train(tmp_path / "none", blobs, epochs=1, ema=0.0)
+    assert load_checkpoint(tmp_path / "none" / LAST).averaged == {}
+
+
+def scores(monkeypatch, *values):
+    """Let validation find these scores."""
+    left = iter(values)
+    monkeypatch.setattr(trainer, "validate", lambda *_: {"auc": next(left)})
+
+
+def test_training_stops_without_a_better_score_and_keeps_the_best(tmp_path, blobs, monkeypatch):
+    scores(monkeypatch, 0.5, 0.7, 0.6, 0.7, 0.9)
+    reports = train(tmp_path, blobs, epochs=9, patience=2)
+    assert [r.is_best for r in reports] == [True, True, False, False]
+    assert [r.stopped for r in reports] == ["", "", "", "no better score for 2 epochs"]
+    assert reports[-1].eta_seconds == 0
+    assert (load_checkpoint(tmp_path / BEST).epoch, load_checkpoint(tmp_path / LAST).epoch) == (2, 4)
+    assert train(tmp_path, blobs, epochs=9, patience=2, resume=True) == []
+
+
+def test_the_best_epoch_is_remembered_on_resuming(tmp_path, blobs, monkeypatch):
+    scores(monkeypatch, 0.7, 0.5, 0.6, 0.8)
+    generator = fit(tiny_settings(epochs=4), NETWORK, blobs, tmp_path)
+    next(generator), next(generator)
+    generator.close()
+    assert [r.is_best for r in train(tmp_path, blobs, epochs=4, resume=True)] == [False, True]
+
+
+# ---- data
+
+
+def rewritten(blobs, folder, change):
+    """Write the table of the blobs anew, a record at a time; None leaves it out."""
+    (dataset,) = blobs
+    records = [changed for record in dataset.records if (changed := change(record)) is not None]
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+        for path in (dataset.folder / name).iterdir():
+            (folder / name / path.name).write_bytes(path.read_bytes())
+    write_dataset(folder, dataset.info, records)
+    return [read_dataset(folder)]
+
+
+def replaced(record, **values):
+    return type(record)(**{name: values.get(name, getattr(record, name)) for name in record.__slots__})
+
+
+@pytest.mark.parametrize(
+    ("missing", "metrics"),
+    [
+        ({"mask": ""}, {"acc", "auc", "u_image", "u_pixel"}),
+        ({"label": ""}, {"dice_present/lesion", "u_image", "u_pixel"}),
+        ({"mask": "", "label": ""}, {"u_image", "u_pixel"}),
+    ],
+    ids=["masks", "labels", "both"],
+)
+def test_what_is_not_annotated_is_not_trained_nor_validated(tmp_path, blobs, missing, metrics):
+    datasets = rewritten(blobs, tmp_path / "data", lambda record: replaced(record, **missing))
+    (report,) = train(tmp_path / "run", datasets, epochs=1)
+    assert set(report.metrics) == metrics
+    assert (report.losses["mask"] == 0) == ("mask" in missing)
+    assert (report.losses["class"] == 0) == ("label" in missing)
+    assert (report.score is None) == (len(missing) == 2)
+
+
+def test_without_validation_images_every_epoch_is_the_best(tmp_path, blobs):
+    datasets = rewritten(blobs, tmp_path / "data", lambda record: record if record.split == "train" else None)
+    reports = train(tmp_path / "run", datasets, epochs=2)
+    assert [(r.metrics, r.score, r.is_best) for r in reports] == [({}, None, True)] * 2
+    assert load_checkpoint(tmp_path / "run" / BEST).epoch == 2
+
+
+def test_without_training_images_there_is_nothing_to_train(tmp_path, blobs):
+    datasets = rewritten(blobs, tmp_path / "data", lambda record: record if record.split == "val" else None)
+    with pytest.raises(DatasetError, match="at least 1 training image"):
+        train(tmp_path / "run", datasets)
+
+
+def test_data_sets_with_other_classes_and_other_annotation_train_together(tmp_path, blobs):
+    other = INFO.model_copy(update={
+        "name": "Other", "channels": 3, "seg_classes": ("background", "vessel"), "cls_classes": ("odd", "benign"),
+    })  # fmt: skip
+    second = read_dataset(tiny_dataset(tmp_path / "other", other))
+    unlabelled = rewritten(blobs, tmp_path / "data", lambda record: replaced(record, label=""))
+    datasets = [*unlabelled, second]
+    (report,) = train(tmp_path / "run", datasets, epochs=1, network=tiny_network(3, 3), batch_size=8)
+    assert {"dice_present/lesion", "dice_present/vessel", "auc"} <= set(report.metrics)
+
+
+def test_a_batch_larger_than_the_data_set_is_all_of_it(tmp_path, blobs):
+    steps = []
+    (report,) = train(tmp_path, blobs, epochs=1, batch_size=100, on_step=lambda *step: steps.append(step[:2]))
+    assert steps == [(1, 1)]
+    assert report.images_per_second < 8 / 0.01
+
+
+def test_small_structures_are_learnt_twice(tmp_path, blobs):
+    steps = []
+    focus = Focus(structures=("lesion",), trigger=0.4)
+    train(tmp_path, blobs, epochs=1, focus=focus, on_step=lambda *step: steps.append(step[:2]))
+    assert steps == [(1, 3), (2, 3), (3, 3)]  # eight images and four crops
+
+
+# ---- start, frozen parts, anchor
+
+
+def test_training_starts_from_given_weights(tmp_path, blobs):
+    torch.manual_seed(9)
+    tensors = UMLNetwork(NETWORK).state_dict()
+    train(tmp_path, blobs, epochs=1, start=Start(tensors, INFO), learning_rate=1e-9, weight_decay=0, ema=0.0)
+    found = load_checkpoint(tmp_path / LAST).weights
+    for name in ("instructor.classify.weight", "class_encoder.backbone.conv1.0.weight", "navigator.heads.0.weight"):
+        assert torch.allclose(found[name], tensors[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["decoders", "heads"])
+def test_frozen_parts_do_not_change(tmp_path, blobs, part):
+    tensors = UMLNetwork(NETWORK).state_dict()
+    train(tmp_path, blobs, epochs=1, start=Start(tensors, INFO), trainable=part)
+    found = load_checkpoint(tmp_path / LAST).shown
+    changed = {name for name in found if not torch.equal(found[name], tensors[name])}
+    assert not [name for name in changed if "encoder" in name]
+    assert "instructor.classify.weight" in changed
+    assert any("mixers" in name for name in changed) == (part == "decoders")
+
+
+def test_an_anchor_keeps_the_weights_near_the_start(tmp_path, blobs):
+    tensors = UMLNetwork(NETWORK).state_dict()
+    distances = []
+    for anchor in (0.0, 100.0):
+        run = tmp_path / str(anchor)
+        options = {"epochs": 4, "ema": 0.0, "weight_decay": 0, "clip": 1e9, "learning_rate": 1e-2}
+        train(run, blobs, start=Start(tensors, INFO), anchor=anchor, **options)
+        name = "instructor.head.0.weight"
+        distances.append((load_checkpoint(run / LAST).weights[name] - tensors[name]).norm().item())
+    assert distances[1] < 0.5 * distances[0]
+
+
+# ---- what goes wrong
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(tmp_path, blobs, monkeypatch):
+    calls = []
+
+    def poisoned(*args):
+        calls.append(1)
+        loss = uml_loss(*args)
+        return loss._replace(total=loss.total * math.nan) if len(calls) > 3 else loss
+
+    monkeypatch.setattr(learning, "uml_loss", poisoned)
+    message = "The loss is nan in epoch 2; the checkpoints up to epoch 1 are kept. Try a smaller learning rate"
+    with pytest.raises(DivergedError, match=message):
+        train(tmp_path, blobs, epochs=3)
+    for name in (LAST, BEST):
+        kept = load_checkpoint(tmp_path / name)
+        assert kept.epoch == 1
+        assert all(torch.isfinite(value).all() for value in kept.weights.values() if value.is_floating_point())
+
+
+def test_weights_that_break_in_the_last_step_are_not_saved(tmp_path, blobs):
+    one = trainer.Trainer(tiny_settings(batch_size=8), NETWORK, blobs, tmp_path)
+    next(iter(one.net.parameters())).register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(DivergedError, match="The weights are no longer finite in epoch 1; there is no checkpoint yet"):
+        one.train_epoch()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("MPS backend out of memory"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "mps", "python"],
+)
+def test_too_little_memory_is_said_in_one_sentence(tmp_path, blobs, monkeypatch, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(learning, "uml_loss", fail)
+    with pytest.raises(MemoryLimitError, match="batches of 4 images of 32 x 32; start a new run with a smaller") as e:
+        train(tmp_path, blobs)
+    assert "\n" not in str(e.value)
+
+
+def test_other_errors_of_torch_are_not_taken_for_lack_of_memory(tmp_path, blobs, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(learning, "uml_loss", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train(tmp_path, blobs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"processes": 3}, "Expected a batch_size divisible by 3 processes, got 4"),
+        ({"network": tiny_network(3, 4)}, "for 2 classes and 2 structures, as the data sets have, got one for 3 and 4"),
+        ({"focus": Focus(structures=("disc",))}, "Expected a focus among lesion, got disc"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path, blobs, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path / "run", blobs, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_images_are_all_named_before_the_first_epoch(tmp_path, blobs):
+    datasets = rewritten(blobs, tmp_path / "data", lambda record: record)
+    for name in ("train1", "train2"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "data" / "masks" / f"{name}.png")
+    with pytest.raises(DatasetError) as caught:
+        train(tmp_path / "run", datasets)
+    assert len(caught.value.problems) == 2

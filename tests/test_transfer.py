@@ -1,0 +1,80 @@
+"""Weights of one task as the start of another."""
+
+import pytest
+import torch
+from tests.tiny import tiny_network
+
+from napari_uml.config import Task
+from napari_uml.errors import WeightsError
+from napari_uml.nn.network import UMLNetwork
+from napari_uml.training.transfer import CLASS_HEADS, STRUCTURE_HEADS, STRUCTURE_INPUTS, transfer
+
+OLD = Task(seg_classes=("background", "rim", "cup"), cls_classes=("normal", "glaucoma"))
+NEW = Task(seg_classes=("background", "cup", "vessel", "rim"), cls_classes=("glaucoma", "myopia", "normal"))
+
+
+def network(task: Task, seed: int, **changes: object) -> UMLNetwork:
+    torch.manual_seed(seed)
+    config = tiny_network(len(task.cls_classes), len(task.seg_classes))
+    return UMLNetwork(config.model_copy(update=changes)).eval()
+
+
+def test_the_same_task_gets_every_weight():
+    old, new = network(OLD, 0), network(OLD, 1)
+    assert transfer(new, old.state_dict(), OLD, OLD) == ()
+    for name, value in old.state_dict().items():
+        assert torch.equal(new.state_dict()[name], value), name
+
+
+def test_heads_are_matched_by_name_and_new_names_stay_untrained():
+    old, new = network(OLD, 0), network(NEW, 1)
+    fresh = {name: value.clone() for name, value in new.state_dict().items()}
+    assert transfer(new, old.state_dict(), OLD, NEW) == ("myopia", "vessel")
+    before, after = old.state_dict(), new.state_dict()
+    for name in CLASS_HEADS:
+        assert torch.equal(after[name], torch.stack([before[name][1], fresh[name][1], before[name][0]]))
+    for name in STRUCTURE_HEADS:
+        rows = [before[name][0], before[name][2], fresh[name][2], before[name][1]]
+        assert torch.equal(after[name], torch.stack(rows)), name
+    for name in STRUCTURE_INPUTS:
+        columns = [before[name][:, 0], before[name][:, 2], fresh[name][:, 2], before[name][:, 1]]
+        assert torch.equal(after[name], torch.stack(columns, dim=1)), name
+    heads = {*CLASS_HEADS, *STRUCTURE_HEADS, *STRUCTURE_INPUTS}
+    for name in set(after) - heads:
+        assert torch.equal(after[name], before[name]), name
+
+
+def test_every_weight_that_depends_on_the_task_is_matched():
+    small, large = network(OLD, 0).state_dict(), network(NEW, 0).state_dict()
+    differ = {name for name in small if small[name].shape != large[name].shape}
+    assert differ == {*CLASS_HEADS, *STRUCTURE_HEADS, *STRUCTURE_INPUTS}
+
+
+def test_a_structure_without_its_class_of_the_same_name_is_new():
+    old = Task(seg_classes=("background", "rim", "cup"), cls_classes=("lesion", "none"))
+    new = Task(seg_classes=("background", "rim", "lesion"), cls_classes=("lesion", "none"))
+    assert transfer(network(new, 1), network(old, 0).state_dict(), old, new) == ("lesion",)
+
+
+def test_half_precision_weights_are_brought_to_the_network_s():
+    old, new = network(OLD, 0), network(OLD, 1)
+    half = {k: v.half() if v.is_floating_point() else v for k, v in old.state_dict().items()}
+    transfer(new, half, OLD, OLD)
+    assert {p.dtype for p in new.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"instructor": False}, "these have other layers"), ({"decoder_widths": (8, 8, 16)}, "Expected .* weights in ")],
+)
+def test_weights_of_another_network_are_refused_and_leave_this_one_alone(changes, message):
+    old, new = network(OLD, 0, **changes), network(OLD, 1)
+    fresh = {name: value.clone() for name, value in new.state_dict().items()}
+    with pytest.raises(WeightsError, match=message):
+        transfer(new, old.state_dict(), OLD, OLD)
+    assert all(torch.equal(value, fresh[name]) for name, value in new.state_dict().items())
+
+
+def test_a_task_that_is_not_that_of_the_weights_is_refused():
+    with pytest.raises(WeightsError, match="Expected weights for background, cup, vessel, rim, got 3"):
+        transfer(network(OLD, 1), network(OLD, 0).state_dict(), NEW, OLD)
