@@ -133,7 +133,7 @@ def test_words_say_where_the_answer_breaks() -> None:
 
 def test_words_of_an_answer_that_never_breaks() -> None:
     words = in_words(last(Plan("brightness"), Model()))
-    assert words.startswith("Most belief stays with benign from -0.5 to 0.5, the most that was tried.")
+    assert words.startswith("Most belief stays with benign from -0.5 to 0.5, all that was tried.")
 
 
 def test_the_table_has_a_row_for_every_look() -> None:

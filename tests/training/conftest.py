@@ -1,17 +1,16 @@
-"""Small things for the tests of training and evaluation: a data set, a network, a run with its plan and reports."""
+"""A data set, a run with its plan and reports, and the command line, all tiny."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 
 from napari_uml.cli import main
-from napari_uml.config import EncoderConfig, Task, TrainConfig, UMLConfig
-from napari_uml.data.dataset import DatasetInfo, Record, write_dataset
+from napari_uml.config import Task
+from napari_uml.data.dataset import DatasetInfo
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.results import EpochReport
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, save_checkpoint
@@ -21,54 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-INFO = DatasetInfo(
-    name="Blobs",
-    modality="drawn blobs",
-    channels=1,
-    seg_classes=("background", "lesion"),
-    cls_classes=("benign", "malignant"),
-    licence="CC0",
-)
 TASK = Task.model_validate(INFO.model_dump(include=set(Task.model_fields)))
-ENCODER = EncoderConfig(name="test_resnet")
-NETWORK = UMLConfig(
-    num_classes=2, num_structures=2, class_encoder=ENCODER, seg_encoder=ENCODER, mixer_project=8,
-    mixer_widths=(8, 8, 8, 8), decoder_widths=(8, 8, 8), bottom_width=8, mutual_head_width=8, head="conv",
-    head_widths=(8,), evidential_mask=True,
-)  # fmt: skip
-SETTINGS = TrainConfig(epochs=2, image_size=64, batch_size=4, device="cpu", precision="float32")
-
-
-@pytest.fixture(scope="session")
-def network() -> UMLConfig:
-    """Return a network of a quarter of a million parameters."""
-    return NETWORK
 
 
 @pytest.fixture(scope="session")
 def make_dataset() -> Callable[..., Path]:
-    """Return a function that writes 8 training and 4 validation images, 48 x 56.
-
-    Every image has a bright disc on dark noise, small when it is benign and large when it is malignant.
-    """
+    """Return a function that writes `tiny_dataset` with changes to its dataset.json."""
 
     def make(folder: Path, **changes: Any) -> Path:
-        info = DatasetInfo.model_validate(INFO.model_dump() | changes)
-        generator = np.random.default_rng(0)
-        for name in ("images", "masks"):
-            (folder / name).mkdir(parents=True)
-        rows, columns = np.mgrid[:48, :56]
-        records = []
-        for split, count in {"train": 8, "val": 4}.items():
-            for i in range(count):
-                disc = (rows - 24) ** 2 + (columns - 20 - 2 * i) ** 2 < (64, 196)[i % 2]
-                image = (generator.random((48, 56)) * 60 + 150 * disc).astype(np.uint8)
-                name = f"{split}{i}.png"
-                Image.fromarray(image).save(folder / "images" / name)
-                Image.fromarray(disc.astype(np.uint8)).save(folder / "masks" / name)
-                records.append(Record(f"images/{name}", f"masks/{name}", info.cls_classes[i % 2], split, name))
-        write_dataset(folder, info, records)
-        return folder
+        return tiny_dataset(folder, DatasetInfo.model_validate(INFO.model_dump() | changes))
 
     return make
 
@@ -86,8 +46,8 @@ def make_plan(blobs: Path) -> Callable[..., RunPlan]:
     def make(**changes: Any) -> RunPlan:
         values = {
             "command": "napari-uml train blobs -o run", "datasets": (blobs,), "task": TASK,
-            "network": NETWORK, "settings": SETTINGS, "preset": "compact", "name": "blobs", "title": "Drawn blobs",
-            "licence": "Blobs: CC0", **changes,
+            "network": tiny_network(), "settings": tiny_settings(image_size=64), "preset": "compact", "name": "blobs",
+            "title": "Drawn blobs", "licence": "Blobs: CC0", **changes,
         }  # fmt: skip
         return RunPlan(**values)
 

@@ -85,7 +85,7 @@ def test_command_line_repeats_lists() -> None:
     ("options", "words"),
     [
         ({"preset": "huge"}, "compact, paper"),
-        ({"focus": ["disc"]}, "focus on among lesion, got disc"),
+        ({"focus": ["disc"]}, "a focus among lesion, got disc"),
         ({"name": "No Name"}, "name"),
         ({"from_": "nobody"}, "nobody"),
     ],

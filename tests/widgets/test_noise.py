@@ -276,7 +276,7 @@ def test_cancel_stops_a_sweep_and_keeps_what_is_known(
 
     after(qtbot, dock, cancel)
     assert dock.session.sweep.sweep.done == 5
-    assert "5 of 33 looks" in sweeper.about.text()
+    assert "5 of 33 looks" in sweeper.plot.about.text()
     assert sweeper.start.text() == "Sweep"
     assert sweeper.start.isEnabled()
 

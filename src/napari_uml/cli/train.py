@@ -54,7 +54,7 @@ def train(
     Interrupt it whenever you like: RUN/model.safetensors then holds the best epoch so far.
     It goes on, to the same numbers as without the interruption, with: napari-uml train --resume -o RUN
     """
-    from napari_uml.cli.training_run import follow, is_leader, lead
+    from napari_uml.cli.training_run import show_run
     from napari_uml.training.planning import new_plan, resumed_plan
 
     named = {
@@ -63,7 +63,4 @@ def train(
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)
-    if is_leader():
-        lead(plan, run, events, new=not resume)
-    else:
-        follow(plan, run)
+    show_run(plan, run, events, new=not resume)

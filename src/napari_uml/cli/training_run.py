@@ -1,7 +1,6 @@
 """A training run on the terminal: a bar, a line an epoch, curves, events; what happens at its end and on Ctrl-C.
 
-All words go to stderr, so that `--events -` has stdout for itself. With several processes Fabric starts the same
-command again for each: the first one shows and writes, the others only train.
+All words go to stderr, so that `--events -` has stdout for itself.
 """
 
 from __future__ import annotations
@@ -12,15 +11,12 @@ import shlex
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import psutil
 import typer
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from napari_uml.cli.common import INTERRUPTED, progress_bar
 from napari_uml.data.dataset import read_dataset
-from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.curves import add_epoch, draw_curves
 from napari_uml.training.events import EpochDone, EventWriter, RunEnded, RunStarted, StepDone
@@ -39,16 +35,8 @@ if TYPE_CHECKING:
 for _name in ("lightning.fabric", "lightning.pytorch"):  # they tell of precision and processes
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-PATIENCE: Final = 10.0
-"""Seconds that another process waits for the first one to leave before it calls its own error an error."""
 
-
-def is_leader() -> bool:
-    """Whether this is the process that shows and writes."""
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
-
-
-def lead(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
+def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
     """Train, and show it; Ctrl-C, or the system's request to end, saves the best epoch and exits with 130.
 
     Parameters
@@ -77,23 +65,6 @@ def lead(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
         typer.echo(f"napari-uml: interrupted after epoch {watch.epoch}; to go on: {again}", err=True)
         sys.exit(INTERRUPTED)  # typer.Exit would make `main` say it again
     typer.echo(f"{watch.ended}; the best epoch is {run / MODEL}, the curves are {run / PICTURE}", err=True)
-
-
-def follow(plan: RunPlan, run: Path) -> None:
-    """Train beside the first process, which alone decides when to stop; when it leaves, leave without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leader = psutil.Process(os.getppid())
-    try:
-        for _ in _reports(plan, run):
-            pass
-    except (RuntimeError, UMLError):  # torch's for a lost connection, or an error that the first process has, too
-        try:
-            leader.wait(PATIENCE)
-        except psutil.TimeoutExpired:
-            pass
-        else:
-            return
-        raise
 
 
 class _Watch:

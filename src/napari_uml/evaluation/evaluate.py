@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_uml.data.dataset import check_images
-from napari_uml.data.reading import read_image
-from napari_uml.errors import DatasetError, ImageError
+from napari_uml.data.dataset import check_images, read_pair
+from napari_uml.errors import DatasetError
 from napari_uml.evaluation.metrics import metrics_record
 from napari_uml.evaluation.record import MetricsRecord
 from napari_uml.evaluation.scores import ImageScores, image_scores
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
-    from napari_uml.data.dataset import Dataset, Record, Split
+    from napari_uml.data.dataset import Dataset, Split
     from napari_uml.inference.predictor import UMLPredictor
-    from napari_uml.results import Prediction
 
 
 def evaluate(
@@ -44,8 +42,6 @@ def evaluate(
     DatasetError
         With every problem of the split: empty, files that cannot be read, masks that do not fit, structures or classes
         that the model does not know.
-    UMLError
-        When an image cannot be predicted on; the message names it.
     """
     scores = list(score_images(predictor, dataset, split, sigma, seed))
     return record_of(scores, predictor, dataset, split)
@@ -55,15 +51,22 @@ def score_images(
     predictor: UMLPredictor, dataset: Dataset, split: Split, sigma: float = 0.0, seed: int = 0
 ) -> Iterator[ImageScores]:
     """The scores image by image, for progress; arguments and errors as `evaluate`."""
-    records = dataset.of_split(split)
-    check_split(predictor.info.task, dataset, split)
+    records, task = dataset.of_split(split), predictor.info.task
+    check_split(task, dataset, split)
     for number, record in enumerate(records):
-        pixels = read_image(dataset.folder / record.image).pixels
-        try:
-            prediction = predictor.predict(pixels, sigma, seed + number)
-            yield _compared(prediction, predictor.info.task, dataset, record)
-        except ValueError as error:
-            raise ImageError(f"{record.image}: {error}") from error
+        pixels, mask = read_pair(dataset, record)
+        prediction = predictor.predict(pixels, sigma, seed + number)
+        opinion = prediction.opinion
+        yield image_scores(
+            task,
+            group=record.group or record.image,
+            mask=prediction.mask,
+            pixel_uncertainty=prediction.pixel_uncertainty,
+            class_probability=opinion.probability,
+            class_uncertainty=opinion.uncertainty,
+            true_mask=_renumbered(mask, dataset.info, task),
+            label=task.cls_classes.index(record.label) if record.label else None,
+        )
 
 
 def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
@@ -104,20 +107,6 @@ def check_split(task: Task, dataset: Dataset, split: Split) -> None:
     problems += check_images(replace(dataset, records=records))
     if problems:
         raise DatasetError(*problems)
-
-
-def _compared(prediction: Prediction, task: Task, dataset: Dataset, record: Record) -> ImageScores:
-    opinion = prediction.opinion
-    return image_scores(
-        task,
-        group=record.group or record.image,
-        mask=prediction.mask,
-        pixel_uncertainty=prediction.pixel_uncertainty,
-        class_probability=opinion.probability,
-        class_uncertainty=opinion.uncertainty,
-        true_mask=_renumbered(dataset.read_mask(record), dataset.info, task),
-        label=task.cls_classes.index(record.label) if record.label else None,
-    )
 
 
 def _renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:

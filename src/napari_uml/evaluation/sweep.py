@@ -210,7 +210,7 @@ def _until(sweep: Sweep, what: str, broken: NDArray[np.bool_]) -> str:
     if not upward and not downward:
         tried = np.array(strengths)[known]
         reach = f"from {tried[0]:g} to {tried[-1]:g}" if tried[0] < sweep.plan.neutral else f"up to {tried[-1]:g}"
-        return f"{what} {reach}, the most that was tried."
+        return f"{what} {reach}, all that was tried."
     sides = []
     if downward:
         sides.append(f"down to {strengths[min(max(downward) + 1, start)]:g}")

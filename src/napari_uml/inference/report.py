@@ -98,7 +98,7 @@ def write_report(
         _slices(record),
         _provenance(record, info),
         _again(recipe),
-        f"<p class='note'>{escape(RESEARCH_ONLY)} {escape(info.not_for)}</p>",
+        f"<p class='note'>{escape(info.not_for)}</p>",
     ]
     title = escape(f"{record.image.name}: {info.title}")
     start = "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"

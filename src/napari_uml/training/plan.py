@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from napari_uml import __version__
 from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
@@ -65,16 +65,6 @@ class RunPlan(Settings):
     title: Annotated[str, Field(min_length=1, max_length=100)]
     licence: str = ""
     written_by: str = f"napari-uml {__version__}"
-
-    @model_validator(mode="after")
-    def _focus_is_known(self) -> Self:
-        known = {*self.task.seg_classes[1:], *self.task.unions}
-        unknown = sorted(set(self.focus.structures if self.focus else ()) - known)
-        if unknown:
-            raise ValueError(
-                f"Expected structures to focus on among {', '.join(sorted(known))}, got {', '.join(unknown)}."
-            )
-        return self
 
 
 def write_plan(run: Path, plan: RunPlan) -> None:

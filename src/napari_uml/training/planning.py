@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import merge_tasks
 from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import LAST
+from napari_uml.training.checks import MACHINE, check_settings
 from napari_uml.training.origin import Origin, find_origin
 from napari_uml.training.plan import PLAN, RunPlan, command_line, read_plan
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from napari_uml.data.dataset import Dataset
 
     Typed = Mapping[str, Any]
-
-MACHINE: Final = frozenset({"device", "precision", "processes", "num_workers"})
-"""Settings that say where a run computes: they may change when it goes on."""
 
 
 def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed) -> RunPlan:
@@ -56,7 +54,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
     name = options.get("name") or _name_of(run)
-    return RunPlan(
+    plan = RunPlan(
         command=command_line(folders, {**options, **settings, "output": run}),
         datasets=tuple(folder.resolve() for folder in folders),
         task=task,
@@ -71,6 +69,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
         licence=_licence(datasets, origin),
     )
+    check_settings(plan.settings, plan.network, plan.task, plan.focus)
+    return plan
 
 
 def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed) -> RunPlan:

@@ -71,7 +71,7 @@ class NoisePanel(Panel):
         rows = QWidget()
         self._form = form(rows)
         add_row(self._form, NOISE_TITLE, self.sigma, SIGMA_TIP)
-        add_row(self._form, "Seed", _side_by_side(self.seed, self.new_draw), SEED_TIP)
+        add_row(self._form, "Seed", _side_by_side(self.seed, self.new_draw, self.live), SEED_TIP)
         add_row(self._form, "And", self.kind, KIND_TIP)
         self._strength_label = add_row(self._form, "Strength", self.strength, "")
         self.sigma.set_tip(SIGMA_TIP, "Noise sigma")
@@ -83,7 +83,7 @@ class NoisePanel(Panel):
         self.sweep = SweepPanel(self.bench)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (rows, _side_by_side(self.live, self.show_input), self.note, self.sweep):
+        for part in (rows, self.show_input, self.note, self.sweep):
             layout.addWidget(part)
 
     def _connect(self) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QPixmap
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
@@ -20,7 +19,7 @@ from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.bench import array_of
 from napari_uml.widgets.jobs import sweep_job
 from napari_uml.widgets.layers import is_result
-from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
+from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow, scroll_to
 from napari_uml.widgets.session import State, SweepResult, ready_reason
 from napari_uml.widgets.sweep_plot import NOISE_TITLE, SweepPlot
 
@@ -31,7 +30,7 @@ TIP = "Look again and again with more and more of it: beliefs, uncertainty, and 
 OVER_TIP = "What to vary; the other one stays as it is set above."
 TRUTH_TIP = "A labels layer with the true structures, to compare every mask with."
 REDRAW_MS = 100
-SHARPNESS = 3.0
+SHARPNESS = 3
 """Pixels of the PNG for every pixel of the dock."""
 
 
@@ -44,17 +43,26 @@ class SweepPanel(Panel):
         self.csv, self.png = QPushButton("CSV…"), QPushButton("PNG…")
         self.csv.setToolTip("Save the numbers of every look as a table.")
         self.png.setToolTip("Save the plot as a picture.")
-        self.about, self.words = QLabel(), QLabel()
-        for label in (self.about, self.words):
-            label.setWordWrap(True)
-        self.about.setStyleSheet("font-size: 8pt;")
+        self.words = QLabel()
+        self.words.setWordWrap(True)
         self.plot = SweepPlot()
         for combo in (self.over, self.truth):
             leave_wheel(combo)
         rows, buttons = QWidget(), QHBoxLayout()
-        fields = form(rows)
-        add_row(fields, "Vary", self.over, OVER_TIP)
-        add_row(fields, "Truth", self.truth, TRUTH_TIP)
+        self.truth.setMinimumContentsLength(6)
+        word = QLabel("Truth")
+        word.setBuddy(self.truth)
+        word.setToolTip(TRUTH_TIP)
+        self.truth.setToolTip(TRUTH_TIP)
+        self.truth.setAccessibleName("Truth")
+        fields, pair = QWidget(), QHBoxLayout()
+        pair.setContentsMargins(0, 0, 0, 0)
+        for part, stretch in ((self.over, 1), (word, 0), (self.truth, 1)):
+            pair.addWidget(part, stretch)
+        fields.setLayout(pair)
+        self.over.setToolTip(OVER_TIP)
+        self.over.setAccessibleName("Vary")
+        add_row(form(rows), "Vary", fields, OVER_TIP)
         buttons.addWidget(self.start, 1)
         buttons.addWidget(self.csv)
         buttons.addWidget(self.png)
@@ -62,11 +70,11 @@ class SweepPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(rows)
         layout.addLayout(buttons)
-        for part in (self.words, self.plot, self.about):
+        for part in (self.plot, self.words):
             layout.addWidget(part)
 
     def _connect(self) -> None:
-        self._sweeping = False
+        self._sweeping = self._unseen = False
         self.start.clicked.connect(self._on_start)
         self.csv.clicked.connect(self._on_csv)
         self.png.clicked.connect(self._on_png)
@@ -132,15 +140,18 @@ class SweepPanel(Panel):
 
     def _show_sweep(self) -> None:
         found = self.result
-        for part in (self.words, self.plot, self.about):
+        for part in (self.plot, self.words):
             part.setVisible(found is not None)
         for button in (self.csv, self.png):
             button.setEnabled(found is not None)
         if found is not None:
             self.plot.show_sweep(found.sweep)
             self.words.setText(in_words(found.sweep))
-            self.about.setText(describe(found))
+            self.plot.about.setText(describe(found))
             self.plot.setAccessibleDescription(self.words.text())
+            if self._unseen:
+                self._unseen = False
+                scroll_to(self)
 
     def _on_sweep(self) -> None:
         """Draw at once what is complete, and growing curves at a leisurely pace."""
@@ -158,6 +169,7 @@ class SweepPanel(Panel):
         plan = Plan(self.over.currentData(), session.sigma, session.corruption, tuple(range(first, first + DRAWS)))
         truth = self.bench.layer(self.truth.currentData() or "")
         self._sweeping = True
+        self._unseen = True
         self.bench.start(partial(sweep_job, plan=plan, truth=None if truth is None else array_of(truth)))
 
     def _on_csv(self) -> None:
@@ -202,11 +214,8 @@ def save_csv(path: Path, result: SweepResult) -> None:
     write_atomic(path, to_csv(result.sweep, context))
 
 
-def save_png(path: Path, widget: QWidget) -> None:
-    """Write a widget as a picture, sharper than it is on the screen."""
-    picture = QPixmap(widget.size() * SHARPNESS)
-    picture.setDevicePixelRatio(SHARPNESS)
-    picture.fill(Qt.GlobalColor.transparent)
-    widget.render(picture)
+def save_png(path: Path, plot: SweepPlot) -> None:
+    """Write a plot as a picture, sharper than it is on the screen."""
+    picture = plot.picture(SHARPNESS)
     with replacing(path) as part:
         picture.save(str(part), "PNG")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QColor, QPalette, QPen
+from qtpy.QtGui import QColor, QPalette, QPen, QPixmap
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_uml.evaluation.sweep import AGREEMENT, NOISE, PIXEL_UNCERTAINTY, TRUTH, UNCERTAINTY
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari_uml.results import Corruption
 
 NOISE_TITLE = "Noise \N{GREEK SMALL LETTER SIGMA}"
-HEIGHT = 118
+HEIGHT, AXIS_HEIGHT = 104, 30
+LINE_WIDTH = 2.0
 BAND_ALPHA = 55
 AGREEMENT_COLORS, TRUTH_COLORS = ("#E6E6E6", "#202020"), ("#E69F00", "#B36200")
 TIP = "Lines: mean over the draws. Bands: lowest to highest draw. Upright line: the strength that is set now."
@@ -49,7 +50,7 @@ def opinion_lines(class_names: tuple[str, ...], light: bool) -> list[Line]:
 def mask_lines(light: bool) -> list[Line]:
     """Agreement of the masks and the mean pixel uncertainty, in colours for a light or a dark ground."""
     return [
-        Line(AGREEMENT, "mask: Dice with the clean one", AGREEMENT_COLORS[light], Qt.PenStyle.SolidLine),
+        Line(AGREEMENT, "Dice with the clean mask", AGREEMENT_COLORS[light], Qt.PenStyle.SolidLine),
         Line(TRUTH, "with the truth", TRUTH_COLORS[light], Qt.PenStyle.DashLine),
         Line(PIXEL_UNCERTAINTY, "mean pixel u", UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine),
     ]
@@ -64,15 +65,17 @@ class SweepPlot(QWidget):
         self._marker: tuple[float, Corruption | None] = (0.0, None)
         self.plots: list[Any] = []
         self._curves: dict[str, _Curve] = {}
-        self.keys = [QLabel(), QLabel()]
+        self._width = LINE_WIDTH
+        self.keys, self.about = [QLabel(), QLabel()], QLabel()
+        self.about.setStyleSheet("font-size: 8pt;")
         self.setToolTip(TIP)
         self.setAccessibleName("Sweep")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(1)
-        for key in self.keys:
-            key.setWordWrap(True)
-            layout.addWidget(key)
+        for label in (*self.keys, self.about):
+            label.setWordWrap(True)
+            layout.addWidget(label)
 
     def show_sweep(self, sweep: Sweep) -> None:
         """Draw what is known of a sweep."""
@@ -97,6 +100,22 @@ class SweepPlot(QWidget):
         self._marker = (sigma, corruption)
         self._place_markers()
 
+    def picture(self, sharpness: int) -> QPixmap:
+        """The plot with so many pixels for every pixel of the dock; lines, whose width is in pixels, grow with it."""
+        picture = QPixmap(self.size() * sharpness)
+        picture.setDevicePixelRatio(sharpness)
+        self._redraw(LINE_WIDTH * sharpness)
+        self.render(picture)
+        self._redraw(LINE_WIDTH)
+        return picture
+
+    def _redraw(self, width: float) -> None:
+        """Draw all anew, for another theme or with wider lines."""
+        self._width = width
+        if self._sweep is not None and self.plots:
+            self._begin(self._sweep)
+            self.show_sweep(self._sweep)
+
     def _build_plots(self) -> None:
         """Make the plots when the first ones are wanted, because pyqtgraph takes a while to be imported."""
         try:
@@ -110,7 +129,7 @@ class SweepPlot(QWidget):
             self.plots.append(plot)
             self.layout().insertWidget(position, plot)
         self.plots[0].getAxis("bottom").setStyle(showValues=False)
-        self.plots[1].setFixedHeight(HEIGHT + 26)
+        self.plots[1].setFixedHeight(HEIGHT + AXIS_HEIGHT)
 
     def _begin(self, sweep: Sweep) -> None:
         """Empty the plots, in the colours of the theme, and make the curves of a sweep."""
@@ -121,7 +140,7 @@ class SweepPlot(QWidget):
             shown = [line for line in lines if line.name in sweep.values]
             self._dress(plot)
             plot.clear()
-            self._curves |= {line.name: _curve(plot, line) for line in shown}
+            self._curves |= {line.name: _curve(plot, line, self._width) for line in shown}
             plot.addItem(plot.marker, ignoreBounds=True)
             plot.setXRange(sweep.plan.strengths[0], sweep.plan.strengths[-1], padding=0.02)
             key.setText("&nbsp; ".join(map(_key, shown)))
@@ -134,7 +153,7 @@ class SweepPlot(QWidget):
         for side in ("left", "bottom"):
             plot.getAxis(side).setPen(text)
             plot.getAxis(side).setTextPen(text)
-        plot.marker.setPen(_pen(text, 1.0, Qt.PenStyle.SolidLine))
+        plot.marker.setPen(_pen(text, self._width / 2, Qt.PenStyle.SolidLine))
 
     def _place_markers(self) -> None:
         if self._sweep is None:
@@ -149,9 +168,8 @@ class SweepPlot(QWidget):
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._sweep is not None:
-            self._begin(self._sweep)
-            self.show_sweep(self._sweep)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._redraw(self._width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,14 +180,14 @@ class _Curve:
     edges: tuple[Any, Any]
 
 
-def _curve(plot: Any, line: Line) -> _Curve:
+def _curve(plot: Any, line: Line, width: float) -> _Curve:
     import pyqtgraph
 
     fill = QColor(line.color)
     fill.setAlpha(BAND_ALPHA)
     edges = pyqtgraph.PlotCurveItem(pen=None), pyqtgraph.PlotCurveItem(pen=None)
     plot.addItem(pyqtgraph.FillBetweenItem(*edges, brush=fill), ignoreBounds=True)
-    return _Curve(plot.plot(pen=_pen(line.color, 2.0, line.dash)), edges)
+    return _Curve(plot.plot(pen=_pen(line.color, width, line.dash)), edges)
 
 
 def _key(line: Line) -> str:
@@ -196,7 +214,7 @@ def _quiet_plot(pyqtgraph: Any) -> Any:
     plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
-    plot.setYRange(0, 1, padding=0.04)
+    plot.setYRange(0, 1, padding=0.09)
     plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
     plot.showGrid(x=False, y=True, alpha=0.25)
     return plot

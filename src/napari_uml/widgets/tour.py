@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QRect, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QRect, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QKeySequence, QPainter, QPen
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QShortcut, QVBoxLayout, QWidget
 
@@ -37,6 +37,9 @@ class Tour(QFrame):
         self._step = 0
         self._frame: _Frame | None = None
         self._opened: Section | None = None
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.timeout.connect(self._scroll)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.text, self.count = QLabel(), QLabel()
         self.text.setWordWrap(True)
@@ -83,9 +86,13 @@ class Tour(QFrame):
         self.back.setEnabled(self._step > 0)
         self.next.setText("Done" if last else "Next")
         self._open(panel)
-        target = self._section(panel) or panel
-        scroll_to(target)
-        self._frame = _Frame(target)
+        self._frame = _Frame(self._section(panel) or panel)
+        self._settled.start()
+
+    def _scroll(self) -> None:
+        """Bring the panel into view, once the dock has been laid out around the new text."""
+        if self._frame is not None:
+            scroll_to(self._frame.target)
 
     def _leave(self) -> None:
         """Take the frame away, and fold what was unfolded for the step."""
@@ -124,7 +131,7 @@ class _Frame(QWidget):
 
     def __init__(self, target: QWidget) -> None:
         super().__init__(target)
-        self._target = target
+        self.target = target
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         target.installEventFilter(self)
         self.setGeometry(target.rect())
@@ -132,13 +139,13 @@ class _Frame(QWidget):
         self.show()
 
     def remove(self) -> None:
-        self._target.removeEventFilter(self)
+        self.target.removeEventFilter(self)
         self.hide()
         self.deleteLater()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:
-            self.setGeometry(self._target.rect())
+            self.setGeometry(self.target.rect())
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
