@@ -124,7 +124,7 @@ def _jpeg(image: Picture, strength: float) -> Picture:
     pixels = (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
     coded = io.BytesIO()
     Image.fromarray(pixels if len(image) == 3 else pixels[..., 0]).save(coded, "JPEG", quality=round(100 - strength))
-    decoded = np.asarray(Image.open(coded), dtype=np.float32) / 255
+    decoded = np.asarray(Image.open(coded), dtype=np.float32) / np.float32(255)
     return decoded.reshape(*image.shape[1:], -1).transpose(2, 0, 1)
 
 

@@ -205,7 +205,7 @@ def axis_title(over: str) -> str:
 def _quiet_plot(pyqtgraph: Any) -> Any:
     """A plot from 0 to 1 that the mouse cannot move, and that leaves the wheel to the scroll area."""
 
-    class Plot(pyqtgraph.PlotWidget):  # type: ignore[misc, name-defined]
+    class Plot(pyqtgraph.PlotWidget):
         def wheelEvent(self, event: Any) -> None:
             event.ignore()
 
