@@ -30,7 +30,7 @@ def is_shift_of_normalised(name: str) -> bool:
     return ".blocks." in name and name.endswith((".0.bias", ".4.bias"))
 
 
-def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_path, blobs):
+def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_path, blobs, capfd):
     threads, steps = torch.get_num_threads(), []
     one = list(islice(fit(tiny_settings(epochs=3), NETWORK, blobs, tmp_path / "one"), 2))
     generator = fit(
@@ -42,6 +42,7 @@ def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_pat
     assert not multiprocessing.active_children()
     assert not distributed.is_initialized()
     assert torch.get_num_threads() == threads
+    assert capfd.readouterr() == ("", "")
     for a, b in zip(one, two, strict=True):
         assert b.losses == pytest.approx(a.losses, rel=1e-4)
         assert b.metrics == pytest.approx(a.metrics, abs=2e-3)

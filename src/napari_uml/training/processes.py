@@ -99,6 +99,8 @@ def make_fabric(config: TrainConfig, member: Member | None, *, some_unused: bool
     DeviceError
         When there is no such device, or fewer of them than processes.
     """
+    for name in ("lightning.fabric", "lightning.pytorch"):  # they bring handlers that print what they do
+        logging.getLogger(name).setLevel(logging.WARNING)
     device = choose_device(config.device)
     kind, _, index = device.name.partition(":")
     precision = PRECISIONS[choose_precision(config.precision, device.name)]
@@ -177,7 +179,6 @@ def _run(
 ) -> None:
     first.send("started")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     torch.set_num_threads(threads)
     try:
         follow(member, *arguments)

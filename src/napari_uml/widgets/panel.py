@@ -53,6 +53,12 @@ class Panel(QWidget):
         """Connect to the session and to the children, and show what the session holds now."""
         raise NotImplementedError
 
+    def unfold(self) -> None:
+        """Open the section that the panel is in."""
+        section = self.parentWidget()
+        if isinstance(section, Section):
+            section.button.setChecked(True)
+
 
 class Section(QWidget):
     """A heading that folds and unfolds a widget; it can be worked with the keyboard."""
@@ -176,5 +182,5 @@ def add_row(layout: QFormLayout, text: str, field: QWidget, tip: str) -> QLabel:
 def narrow(combo: QComboBox) -> QComboBox:
     """Keep a combo box from widening the dock when an item has a long text."""
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(12)
+    combo.setMinimumContentsLength(7)
     return combo

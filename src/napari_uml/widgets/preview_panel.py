@@ -58,10 +58,9 @@ class Preview:
 
 
 class PreviewPanel(Panel):
-    """Picture, caption, warnings; pointing at the picture shows it pixel by pixel."""
+    """Picture, caption, and warnings, which unfold it; pointing at the picture shows it pixel by pixel."""
 
     title = "What the network sees"
-    expanded = True
     tour = (
         "The image as the network gets it: cut, read and squashed to its input size. A warning says when it looks "
         "unlike the images that the model was trained on; you can run it all the same."
@@ -145,6 +144,8 @@ class PreviewPanel(Panel):
     def _warn(self, warnings: tuple[str, ...]) -> None:
         self.warning.setText("\n".join(f"⚠ {text}" for text in warnings))
         self.warning.setVisible(bool(warnings))
+        if warnings:
+            self.unfold()
 
 
 def look(question: Question) -> Callable[[Callable[[], bool]], Iterator[object]]:
