@@ -128,12 +128,12 @@ def test_the_corruption_stays_while_noise_is_varied_and_the_clean_mask_has_none(
 
 def test_words_say_where_the_answer_breaks() -> None:
     words = in_words(last(Plan(), Model()))
-    assert words == "Most belief stays with benign up to 0.075. The mask keeps a Dice of 0.80 up to 0.1."
+    assert words == "Most belief stays with benign up to sigma 0.075. The mask keeps a Dice of 0.80 up to sigma 0.1."
 
 
 def test_words_of_an_answer_that_never_breaks() -> None:
     words = in_words(last(Plan("brightness"), Model()))
-    assert words.startswith("Most belief stays with benign from -0.5 to 0.5, all that was tried.")
+    assert words.startswith("Most belief stays with benign from -0.5 to brightness 0.5, all that was tried.")
 
 
 def test_the_table_has_a_row_for_every_look() -> None:

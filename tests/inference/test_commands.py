@@ -237,11 +237,11 @@ def test_interrupted_cohort_keeps_what_is_done(
     Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
     predict, asked = UMLPredictor.predict_slices, []
 
-    def interrupt(*arguments: object) -> object:
+    def interrupt(*arguments: object, **named: object) -> object:
         asked.append(arguments)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return predict(*arguments)
+        return predict(*arguments, **named)
 
     monkeypatch.setattr(UMLPredictor, "predict_slices", interrupt)
     code, _, _ = run("predict", photo, tmp_path / "second.png", "-m", weights, "-o", tmp_path / "out")

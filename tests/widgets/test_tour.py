@@ -84,7 +84,8 @@ def test_the_tour_can_go_back_and_be_left_with_escape(qtbot: QtBot, dock: Analys
     assert dock.tour.text.text() != first
     dock.tour.back.click()
     assert dock.tour.text.text() == first
-    dock.activateWindow()
+    with qtbot.waitActive(dock):
+        dock.activateWindow()
     qtbot.keyClick(dock, Qt.Key.Key_Escape)
     assert not dock.tour.isVisible()
 

@@ -205,15 +205,16 @@ def _until(sweep: Sweep, what: str, broken: NDArray[np.bool_]) -> str:
     """Say up to which strength something holds, on either side of the neutral one."""
     strengths, start = sweep.plan.strengths, sweep.plan.strengths.index(sweep.plan.neutral)
     known = np.isfinite(sweep.band(UNCERTAINTY)[0])
+    name = "sigma" if sweep.plan.over == NOISE else KINDS[sweep.plan.over].title.lower()
     upward = [n for n in range(start, len(strengths)) if broken[n]]
     downward = [n for n in range(start + 1) if broken[n]]
     if not upward and not downward:
         tried = np.array(strengths)[known]
-        reach = f"from {tried[0]:g} to {tried[-1]:g}" if tried[0] < sweep.plan.neutral else f"up to {tried[-1]:g}"
-        return f"{what} {reach}, all that was tried."
+        reach = f"from {tried[0]:g} to" if tried[0] < sweep.plan.neutral else "up to"
+        return f"{what} {reach} {name} {tried[-1]:g}, all that was tried."
     sides = []
     if downward:
-        sides.append(f"down to {strengths[min(max(downward) + 1, start)]:g}")
+        sides.append(f"down to {name} {strengths[min(max(downward) + 1, start)]:g}")
     if upward:
-        sides.append(f"up to {strengths[max(min(upward) - 1, start)]:g}")
+        sides.append(f"up to {name} {strengths[max(min(upward) - 1, start)]:g}")
     return f"{what} {' and '.join(sides)}."

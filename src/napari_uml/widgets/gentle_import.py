@@ -1,9 +1,12 @@
-"""Imports torch in a worker thread without stopping the window.
+"""Prepares what is slow at first, in a worker thread and without stopping the window.
 
 Two things hold Python's lock (GIL) for long while torch is imported: the linker, which maps half a gigabyte of
 libraries, and the garbage collector, which looks through all of napari's objects again and again because so many new
 ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the full collections
-wait until the import is done. Nothing is imported before a model is needed: a dock that is only opened stays light.
+wait until the import is done. napari compiles functions for its first labels layer, which takes a second, and
+pyqtgraph takes a while to be imported; both are done here, too.
+
+Nothing is prepared before it is needed: a dock that is only opened stays light.
 """
 
 from __future__ import annotations
@@ -12,9 +15,14 @@ import ctypes
 import gc
 import sys
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +32,27 @@ LIBRARY = Path("lib/libtorch_cpu.so")
 NEVER = 10**9
 
 
-def import_gently() -> None:
+def import_predictor() -> None:
     """Import the predictor, and torch with it."""
     if "torch" not in sys.modules:
         open_torch_library()
     with no_full_collection():
         import napari_uml.inference.predictor  # noqa: F401
+
+
+def import_plots() -> None:
+    """Import pyqtgraph; without it nothing happens, the plot says so itself."""
+    if find_spec("pyqtgraph") is not None:
+        with no_full_collection():
+            import pyqtgraph  # noqa: F401
+
+
+@cache
+def compile_labels() -> None:
+    """Let napari compile what it needs to show a labels layer of a mask."""
+    with no_full_collection():
+        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"})
+        Labels(np.zeros((2, 2), dtype=np.uint8), colormap=colors)
 
 
 def open_torch_library() -> bool:

@@ -103,7 +103,8 @@ class ResultLayers:
         if layer is not None and layer.ndim == data.ndim:
             layer.data = data
             for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
-                setattr(layer, name, value)
+                if not _has(layer, name, value):  # every change draws the layer anew
+                    setattr(layer, name, value)
         else:
             layer = self._add(source, role, data, where, style)
         self._layers[str(source.unique_id), role] = layer
@@ -123,6 +124,26 @@ class ResultLayers:
         painted.metadata = {key: value for key, value in painted.metadata.items() if key != MARK}
         self._layers = {key: layer for key, layer in self._layers.items() if layer is not painted}
         painted.events.paint.disconnect(self._on_painted)
+
+
+def _has(layer: Layer, name: str, value: Any) -> bool:
+    """Whether a layer has a setting already."""
+    if name == "features":
+        return bool(layer.features.to_dict("list") == value)
+    if name == "colormap":
+        return _same_colors(layer.colormap, value)
+    if name == "affine":
+        return bool(np.array_equal(layer.affine.affine_matrix, value))
+    return bool(np.array_equal(getattr(layer, name), value))
+
+
+def _same_colors(one: Colormap | DirectLabelColormap, other: Colormap | DirectLabelColormap) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Colormap):
+        return bool(np.array_equal(one.colors, other.colors))
+    mine, others = one.color_dict, other.color_dict
+    return mine.keys() == others.keys() and all(np.array_equal(mine[key], others[key]) for key in mine)
 
 
 def _placed(array: NDArray[Any], source: Layer, result: Result) -> tuple[NDArray[Any], dict[str, Any]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
@@ -17,6 +17,7 @@ from napari_uml.inference.corruptions import KINDS
 from napari_uml.inference.files import replacing
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.bench import array_of
+from napari_uml.widgets.gentle_import import import_plots
 from napari_uml.widgets.jobs import sweep_job
 from napari_uml.widgets.layers import is_result
 from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow, scroll_to
@@ -24,7 +25,12 @@ from napari_uml.widgets.session import State, SweepResult, ready_reason
 from napari_uml.widgets.sweep_plot import NOISE_TITLE, SweepPlot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari.layers import Layer
+
+    from napari_uml.widgets.jobs import Job
+    from napari_uml.widgets.session import Predictor, Request
 
 TIP = "Look again and again with more and more of it: beliefs, uncertainty, and how far the mask stays the same."
 OVER_TIP = "What to vary; the other one stays as it is set above."
@@ -81,6 +87,9 @@ class SweepPanel(Panel):
         events = self.session.events
         for signal in (events.state, events.source, events.model, events.models, events.area, events.box):
             signal.connect(self._show_state)
+        self._later = QTimer(self)  # when the plot has got its place
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(partial(scroll_to, self))
         self.pace = QSignalThrottler(parent=self)
         self.pace.setTimeout(REDRAW_MS)
         self.pace.triggered.connect(self._show_sweep)
@@ -151,7 +160,7 @@ class SweepPanel(Panel):
             self.plot.setAccessibleDescription(self.words.text())
             if self._unseen:
                 self._unseen = False
-                scroll_to(self)
+                self._later.start(0)
 
     def _on_sweep(self) -> None:
         """Draw at once what is complete, and growing curves at a leisurely pace."""
@@ -170,7 +179,7 @@ class SweepPanel(Panel):
         truth = self.bench.layer(self.truth.currentData() or "")
         self._sweeping = True
         self._unseen = True
-        self.bench.start(partial(sweep_job, plan=plan, truth=None if truth is None else array_of(truth)))
+        self.bench.start(partial(sweep_with_plots, plan, None if truth is None else array_of(truth)))
 
     def _on_csv(self) -> None:
         path = self._ask("CSV (*.csv)", "csv")
@@ -187,6 +196,17 @@ class SweepPanel(Panel):
         name = self.session.source.name if self.session.source else "image"
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the sweep", f"{name} sweep.{ending}", kind)
         return Path(chosen).with_suffix(f".{ending}") if chosen else None
+
+
+def sweep_with_plots(plan: Plan, truth: Any, request: Request, data: Any) -> Job:
+    """A sweep that also imports in its thread what the plot needs."""
+    sweep = sweep_job(request, data, plan, truth)
+
+    def job(predictor: Predictor, stopped: Callable[[], bool]) -> Iterator[object]:
+        import_plots()
+        yield from sweep(predictor, stopped)
+
+    return job
 
 
 def describe(result: SweepResult) -> str:

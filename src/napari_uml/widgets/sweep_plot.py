@@ -50,8 +50,8 @@ def opinion_lines(class_names: tuple[str, ...], light: bool) -> list[Line]:
 def mask_lines(light: bool) -> list[Line]:
     """Agreement of the masks and the mean pixel uncertainty, in colours for a light or a dark ground."""
     return [
-        Line(AGREEMENT, "Dice with the clean mask", AGREEMENT_COLORS[light], Qt.PenStyle.SolidLine),
-        Line(TRUTH, "with the truth", TRUTH_COLORS[light], Qt.PenStyle.DashLine),
+        Line(AGREEMENT, "Dice with clean mask", AGREEMENT_COLORS[light], Qt.PenStyle.SolidLine),
+        Line(TRUTH, "with truth", TRUTH_COLORS[light], Qt.PenStyle.DashLine),
         Line(PIXEL_UNCERTAINTY, "mean pixel u", UNCERTAINTY_COLORS[light], Qt.PenStyle.DotLine),
     ]
 
@@ -209,9 +209,8 @@ def _quiet_plot(pyqtgraph: Any) -> Any:
         def wheelEvent(self, event: Any) -> None:
             event.ignore()
 
-    plot = Plot()
+    plot = Plot(enableMenu=False)
     plot.setFixedHeight(HEIGHT)
-    plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
     plot.setYRange(0, 1, padding=0.09)

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import GeneratorWorker
 
 from napari_uml.errors import MemoryLimitError, UMLError
-from napari_uml.widgets.gentle_import import import_gently
+from napari_uml.widgets.gentle_import import compile_labels, import_predictor
 from napari_uml.widgets.session import Loaded, Predictor
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class ComputationError(UMLError):
 
 def load_predictor(model: str, device: str, precision: str) -> Predictor:
     """Load a model; imports torch, so it belongs into the worker thread."""
-    import_gently()
+    compile_labels()
+    import_predictor()
     from napari_uml.inference.predictor import UMLPredictor
 
     return UMLPredictor.load(model, device, precision)
