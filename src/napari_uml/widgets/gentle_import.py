@@ -2,8 +2,7 @@
 
 Two things hold Python's lock (GIL) for long while torch is imported: the linker, which maps half a gigabyte of
 libraries, and the garbage collector, which looks through all of napari's objects again and again because so many new
-ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the full collections
-wait until the import is done. napari compiles functions for its first labels layer, which takes a second, and
+ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the collector waits. napari compiles functions for its first labels layer, which takes a second, and
 pyqtgraph takes a while to be imported; both are done here, too.
 
 Nothing is prepared before it is needed: a dock that is only opened stays light.
@@ -29,28 +28,27 @@ if TYPE_CHECKING:
 
 LIBRARY = Path("lib/libtorch_cpu.so")
 """In torch's folder on Linux; elsewhere nothing is opened beforehand."""
-NEVER = 10**9
 
 
 def import_predictor() -> None:
     """Import the predictor, and torch with it."""
     if "torch" not in sys.modules:
         open_torch_library()
-    with no_full_collection():
+    with no_collection():
         import napari_uml.inference.predictor  # noqa: F401
 
 
 def import_plots() -> None:
     """Import pyqtgraph; without it nothing happens, the plot says so itself."""
     if find_spec("pyqtgraph") is not None:
-        with no_full_collection():
+        with no_collection():
             import pyqtgraph  # noqa: F401
 
 
 @cache
 def compile_labels() -> None:
     """Let napari compile what it needs to show a labels layer of a mask."""
-    with no_full_collection():
+    with no_collection():
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"})
         Labels(np.zeros((2, 2), dtype=np.uint8), colormap=colors)
 
@@ -72,11 +70,18 @@ def open_torch_library() -> bool:
 
 
 @contextmanager
-def no_full_collection() -> Iterator[None]:
-    """Put off the garbage collections that look through all objects; the small ones go on."""
-    young, middle, old = gc.get_threshold()
-    gc.set_threshold(young, middle, NEVER)
+def no_collection() -> Iterator[None]:
+    """Put off the garbage collector, and count what is made meanwhile among the old objects.
+
+    Freezing and thawing moves all objects into the oldest generation; else the first collection afterwards would look
+    through all of them at once.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(young, middle, old)
+        gc.freeze()
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
