@@ -145,6 +145,9 @@ class Corruption:
     kind: str
     strength: float
 
+    def __str__(self) -> str:
+        return f"{self.kind}={self.strength!r}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionDetails:

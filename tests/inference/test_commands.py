@@ -21,7 +21,7 @@ from napari_uml.cli.predict import parse_box, result_folders
 from napari_uml.data.reading import read_image
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.run_record import read_run
-from napari_uml.results import Box
+from napari_uml.results import Box, Corruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,21 @@ def run(capsys: pytest.CaptureFixture[str], weights: Path) -> Callable[..., tupl
 def photo(tmp_path: Path) -> Path:
     WRITERS["photo.png"](tmp_path / "photo.png")
     return tmp_path / "photo.png"
+
+
+def test_a_corrupted_run_is_recorded_and_replay_agrees(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("-m", weights, "--device", "cpu", "--precision", "float32", "--corruption", "blur=2")
+    assert run("predict", photo, "-o", out, *options)[0] == 0
+    blur = Corruption("blur", 2.0)
+    assert read_run(out / "run.json").settings.corruption == blur
+    predictor, pixels = UMLPredictor.load(weights, "cpu", "float32"), read_image(photo).pixels
+    expected = predictor.predict(pixels, corruption=blur)
+    np.testing.assert_array_equal(tifffile.imread(out / "uncertainty.tif"), expected.pixel_uncertainty)
+    assert (expected.pixel_uncertainty != predictor.predict(pixels).pixel_uncertainty).any()
+    assert "to the last bit" in run("replay", out / "run.json")[1]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -177,6 +192,8 @@ def test_nothing_is_overwritten_unasked(
         (("--roi", "0,0,41,10"), "rectangle inside the image of 40 x 48 pixels"),
         (("--sigma", "2"), "sigma from 0 to 1"),
         (("--sigma", "much"), "Invalid value for '--sigma'"),
+        (("--corruption", "fog=1"), "Expected a corruption among blur"),
+        (("--corruption", "blur"), "KIND=STRENGTH such as blur=2"),
         (("--slice", "0"), "expected a stack to take slice 0 from"),
         (("--device", "cuda:77"), "Expected a device among"),
         (("--precision", "int4"), "Expected a precision among"),

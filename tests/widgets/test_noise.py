@@ -220,6 +220,8 @@ def test_a_sweep_draws_curves_and_saves_them(
     assert found.sweep.done == 3 * len(SIGMAS)
     assert {asked[2] for asked in predictor.asked} == {5, 6, 7}
     assert [len(plot.listDataItems()) for plot in sweeper.plot.plots] == [4, 2]
+    axis = sweeper.plot.plots[1].getAxis("bottom")
+    assert axis.tickStrings([0.3], axis.autoSIPrefixScale * axis.scale, 0.1) == ["0.3"]
     assert "Most belief stays with benign" in sweeper.words.text()
     save_csv(tmp_path / "sweep.csv", found)
     rows = list(csv.DictReader((tmp_path / "sweep.csv").read_text(encoding="utf-8").splitlines()))

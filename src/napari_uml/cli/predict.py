@@ -36,6 +36,13 @@ def predict(
         float, typer.Option(help="Noise added to the network's input; 0 to 1, the image spans 0 to 1.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    corruption: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND=STRENGTH",
+            help="Done to the network's input before the noise: blur, contrast, brightness, jpeg or downsampling.",
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     roi: Annotated[
@@ -51,13 +58,17 @@ def predict(
     The results of one image lie in the output folder itself, those of several in a folder each; results.csv is about
     all of them. An image that cannot be analysed is reported, and the others are done.
     """
+    from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.files import refuse_existing
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunSettings
     from napari_uml.inference.saving import RESULTS, file_names
     from napari_uml.inference.tables import write_results
 
-    settings = RunSettings(sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number)
+    settings = RunSettings(
+        sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number,
+        corruption=None if corruption is None else parse_corruption(corruption),
+    )  # fmt: skip
     folders = result_folders(images, output)
     table = output / RESULTS
     if not overwrite:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from napari_uml.results import Corruption
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from napari_uml.results import Corruption
 
 Picture = NDArray[np.float32]
 
@@ -85,6 +85,23 @@ def corrupt(image: Picture, corruption: Corruption | None) -> Picture:
     if corruption.strength == kind.neutral:
         return image
     return kind.apply(image, corruption.strength).astype(np.float32, copy=False).clip(0, 1)
+
+
+def parse_corruption(text: str) -> Corruption:
+    """A corruption from "KIND=STRENGTH", as `str(corruption)` writes it.
+
+    Raises
+    ------
+    ValueError
+        When the text is none, or there is no such corruption.
+    """
+    kind, _, strength = text.partition("=")
+    try:
+        corruption = Corruption(kind.strip(), float(strength))
+    except ValueError as error:
+        raise ValueError(f"Expected a corruption KIND=STRENGTH such as blur=2, got {text!r}.") from error
+    check_corruption(corruption)
+    return corruption
 
 
 def check_corruption(corruption: Corruption | None) -> None:

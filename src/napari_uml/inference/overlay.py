@@ -180,4 +180,5 @@ def _found(inside: NDArray[np.bool_], uncertainty: NDArray[np.float32]) -> str:
 
 def _footer(prediction: Prediction) -> str:
     noise = f", noise sigma {prediction.sigma:g} (seed {prediction.seed})" if prediction.sigma else ""
-    return f"{RESEARCH_ONLY} Model {prediction.model}{noise}."
+    corruption = f", {prediction.corruption}" if prediction.corruption else ""
+    return f"{RESEARCH_ONLY} Model {prediction.model}{corruption}{noise}."

@@ -27,7 +27,7 @@ class Recipe:
     device, precision
         Those that computed, not `auto`.
     settings
-        Noise, rectangle, slice.
+        Noise, corruption, rectangle, slice.
     """
 
     image: Path
@@ -38,19 +38,13 @@ class Recipe:
 
 
 def as_command(recipe: Recipe, output: str) -> str:
-    """The line for a terminal that repeats a prediction, quoted for the system's shell; it writes into `output`.
-
-    Raises
-    ------
-    ValueError
-        When the prediction was made with a corruption, which the command does not know.
-    """
-    if recipe.settings.corruption is not None:
-        raise ValueError("The command line knows no corruption but noise: use Copy as Python, or replay run.json.")
+    """The line for a terminal that repeats a prediction, quoted for the system's shell; it writes into `output`."""
     settings = recipe.settings
     words = ["napari-uml", "predict", str(recipe.image), "-m", recipe.model, "-o", output]
     if settings.sigma:
         words += ["--sigma", repr(settings.sigma), "--seed", str(settings.seed)]
+    if settings.corruption is not None:
+        words += ["--corruption", str(settings.corruption)]
     if settings.roi is not None:
         box = settings.roi
         words += ["--roi", f"{box.top},{box.left},{box.bottom},{box.right}"]

@@ -2,8 +2,9 @@
 
 Two things hold Python's lock (GIL) for long while torch is imported: the linker, which maps half a gigabyte of
 libraries, and the garbage collector, which looks through all of napari's objects again and again because so many new
-ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the collector waits. napari compiles functions for its first labels layer, which takes a second, and
-pyqtgraph takes a while to be imported; both are done here, too.
+ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the collector waits.
+napari compiles functions for its first labels layer, which takes a second, and pyqtgraph takes a while to be imported;
+both are done here, too.
 
 Nothing is prepared before it is needed: a dock that is only opened stays light.
 """

@@ -134,6 +134,8 @@ def origin(result: Result) -> str:
         parts.append(f"slice {request.position[request.reading.stack_axis]}")
     if request.box is None and any(prediction.looked_at):
         parts.append("looked twice")
+    if prediction.corruption is not None:
+        parts.append(f"{prediction.corruption.kind} {prediction.corruption.strength:g}")
     if prediction.sigma:
         parts.append(f"noise {prediction.sigma:.2f}")
     parts += [result.loaded.info.title, f"{prediction.seconds:.1f}\N{NO-BREAK SPACE}s"]

@@ -104,7 +104,7 @@ def report(session: Session, message: Message) -> str:
         f"Read as: {session.reading}",
         f"Region: {session.area}, {session.box}, {session.slices} slices, at {session.position}",
         f"Model: {session.model} on {session.loaded.device if session.loaded else session.device}",
-        f"Sigma {session.sigma}, seed {session.seed}",
+        f"Sigma {session.sigma}, seed {session.seed}, corruption {session.corruption}",
         "",
         message.details,
     ]

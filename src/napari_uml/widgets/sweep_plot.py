@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_uml.results import Corruption
 
 NOISE_TITLE = "Noise \N{GREEK SMALL LETTER SIGMA}"
-HEIGHT, AXIS_HEIGHT = 104, 30
+HEIGHT, AXIS_HEIGHT = 94, 30
 LINE_WIDTH = 2.0
 BAND_ALPHA = 55
 AGREEMENT_COLORS, TRUTH_COLORS = ("#E6E6E6", "#202020"), ("#E69F00", "#B36200")
@@ -215,6 +215,7 @@ def _quiet_plot(pyqtgraph: Any) -> Any:
     plot.setMouseEnabled(x=False, y=False)
     plot.setYRange(0, 1, padding=0.09)
     plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+    plot.getAxis("bottom").enableAutoSIPrefix(False)  # else 0.3 becomes 300 thousandths
     plot.showGrid(x=False, y=True, alpha=0.25)
     return plot
 
