@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 
-from napari_uml.config import Focus
+from napari_uml.config import EncoderConfig, Focus
 from napari_uml.data.dataset import read_dataset, write_dataset
 from napari_uml.errors import DatasetError, DivergedError, MemoryLimitError, UMLError, WeightsError
 from napari_uml.nn.losses import uml_loss
@@ -200,6 +201,23 @@ def test_resuming_needs_a_run_and_a_new_run_a_new_folder(tmp_path, blobs):
     train(tmp_path, blobs, epochs=1)
     with pytest.raises(UMLError, match=r"Expected a new folder, .* holds a run; add --resume or choose another"):
         train(tmp_path, blobs, epochs=1)
+
+
+def test_only_a_run_from_scratch_downloads_pretrained_encoders(tmp_path, blobs, monkeypatch):
+    asked, create = [], timm.create_model
+
+    def record(name, pretrained, **options):
+        asked.append(pretrained)
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", record)
+    encoder = EncoderConfig(name="test_resnet", pretrained=True)
+    network = NETWORK.model_copy(update={"class_encoder": encoder, "seg_encoder": encoder})
+    next(fit(tiny_settings(epochs=2), network, blobs, tmp_path / "run"))
+    train(tmp_path / "run", blobs, epochs=2, network=network, resume=True)
+    start = Start(load_checkpoint(tmp_path / "run" / BEST).shown, INFO)
+    train(tmp_path / "next", blobs, epochs=1, network=network, start=start)
+    assert asked == [True, True, False, False, False, False]
 
 
 # ---- average, best epoch, early stop

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_uml.data.view import LUMINANCE
 from napari_uml.results import Box
 
 if TYPE_CHECKING:
@@ -16,13 +17,10 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Focus, Task
 
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
-
 
 def as_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
     """(H, W) or (H, W, 3) -> (H, W) where a task's images have one channel, else unchanged."""
-    grey: NDArray[np.float32] = pixels @ LUMA if channels == 1 and pixels.ndim == 3 else pixels
+    grey: NDArray[np.float32] = pixels @ LUMINANCE if channels == 1 and pixels.ndim == 3 else pixels
     return grey
 
 

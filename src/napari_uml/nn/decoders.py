@@ -24,7 +24,12 @@ class DoubleConv(nn.Sequential):
     def __init__(self, a: int, b: int, dropout: float) -> None:
         layers: list[nn.Module] = []
         for channels in (a, b):
-            layers += [nn.Conv2d(channels, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.Dropout2d(dropout)]
+            layers += [
+                nn.Conv2d(channels, b, 3, padding=1),
+                nn.BatchNorm2d(b),
+                nn.ReLU(inplace=True),
+                nn.Dropout2d(dropout),
+            ]
         super().__init__(*layers)
 
 

@@ -57,7 +57,7 @@ class Instructor(nn.Module):
         blocks: list[nn.Module] = []
         for width in head_widths:
             blocks += _dilated(channels, width) if head == "dilated" else _conv(channels, width)
-            blocks += [nn.BatchNorm2d(width), nn.ReLU()]
+            blocks += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         self.head = nn.Sequential(*blocks)
         self.guide = DoubleConv(guidance_channels, channels, dropout) if guided else None

@@ -71,4 +71,4 @@ class PolarisedAttention(nn.Module):
         weight = (q @ self.spatial_value.weight)[:, None, :]  # (B, 1, C)
         score = torch.matmul(weight, y.flatten(2)).view(-1, 1, *y.shape[2:])  # (B, 1, h, w)
         g = torch.sigmoid(score + (q @ self.spatial_value.bias)[:, None, None, None])
-        return g * y + y
+        return y * (1 + g)  # g * y + y in one pass

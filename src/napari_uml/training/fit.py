@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_uml.data.samples import merge_tasks
+from napari_uml.training.checks import check_settings
 from napari_uml.training.processes import together
 from napari_uml.training.trainer import Start, StepListener, Trainer
 
@@ -71,6 +73,7 @@ def fit(
         When `run` has a checkpoint already and `resume` is off, when its settings differ, or when one of several
         processes dies.
     """
+    check_settings(config, network, merge_tasks([dataset.info for dataset in datasets]), focus)
     job = (config, network, tuple(datasets), run, start, focus, resume, vertical_flip)
     with together(config.processes, _follow, job) as member:
         trainer = Trainer(*job, member)

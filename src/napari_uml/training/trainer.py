@@ -18,7 +18,7 @@ from napari_uml.nn.network import UMLNetwork
 from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
-from napari_uml.training.checks import check_same_run, check_settings
+from napari_uml.training.checks import check_same_run
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm
 from napari_uml.training.memory import memory_errors, peak_memory_mb
@@ -55,7 +55,7 @@ class Start:
 
 
 class Trainer:
-    """One run; parameters and errors as `fit`.
+    """One run; parameters and errors as `fit`, which checks the settings.
 
     Parameters
     ----------
@@ -86,7 +86,6 @@ class Trainer:
         self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
         self.best_score: float | None = None
         self.task = merge_tasks([dataset.info for dataset in datasets])
-        check_settings(config, network, self.task, focus)
         previous = self._previous(resume)
         self.fabric = make_fabric(config, member, some_unused=network.navigator and not network.instructor)
         self.fabric.launch()
