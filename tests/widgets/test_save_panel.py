@@ -259,6 +259,7 @@ def test_the_copied_command_names_the_corruption(qtbot: QtBot, dock: AnalyseWidg
     blurred(dock)
     run(qtbot, dock)
     assert "--corruption blur=" in copied(qtbot, dock, "command")
+    assert "--corruption blur=" in saved(qtbot, dock, tmp_path).joinpath("report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_has_the_curves_of_the_sweep(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path) -> None:

@@ -227,10 +227,8 @@ def _table(facts: Mapping[str, str]) -> str:
 def _again(recipe: Recipe | None) -> str:
     if recipe is None:
         return ""
-    known = recipe.settings.corruption is None
-    texts = [as_command(recipe, "results")] if known else []
-    blocks = "".join(f"<pre>{escape(text)}</pre>" for text in (*texts, as_python(recipe)))
-    return f"<h2>To repeat it</h2><p class='note'>{'In a terminal, or in' if known else 'In'} Python:</p>{blocks}"
+    blocks = "".join(f"<pre>{escape(text)}</pre>" for text in (as_command(recipe, "results"), as_python(recipe)))
+    return f"<h2>To repeat it</h2><p class='note'>In a terminal, or in Python:</p>{blocks}"
 
 
 def _figure(figure: Figure) -> str:
