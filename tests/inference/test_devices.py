@@ -61,7 +61,7 @@ def test_missing_gpu_is_refused_with_the_reason() -> None:
 def test_precision_is_half_where_the_device_computes_in_it(
     monkeypatch: pytest.MonkeyPatch, bf16: bool, precision: str
 ) -> None:
-    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: bf16)
+    monkeypatch.setattr(devices, "cpu_is_fast_in_bf16", lambda: bf16)
     assert choose_precision("auto", "cpu") == precision
     assert choose_precision("auto", "cuda:0") == "bf16"
     assert choose_precision("float32", "cuda:0") == "float32"

@@ -57,7 +57,7 @@ def choose_device(name: str = "auto") -> Device:
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """`float32`, `bf16` or `fp16`; "auto" is bf16 where the device computes in it, fp16 on older CUDA devices.
+    """`float32`, `bf16` or `fp16`; "auto" is bf16 where the device is fast in it, fp16 on older CUDA devices.
 
     Raises
     ------
@@ -67,15 +67,15 @@ def choose_precision(precision: str, device: str) -> str:
     if precision == "auto":
         if device.startswith("cuda"):
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return "bf16" if device == "cpu" and cpu_has_bf16() else "float32"
+        return "bf16" if device == "cpu" and cpu_is_fast_in_bf16() else "float32"
     if precision not in ("float32", "bf16", "fp16"):
         raise ValueError(f"Expected a precision among auto, float32, bf16, fp16, got {precision!r}.")
     return precision
 
 
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 (AMX or AVX512-bf16)."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+def cpu_is_fast_in_bf16() -> bool:
+    """Whether this CPU multiplies matrices in bfloat16 tiles (AMX); with AVX512-bf16 alone float32 is faster."""
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def _cuda_count() -> int:
