@@ -132,6 +132,7 @@ class Task(QObject):
         self.stop = Event()
         self._dropped = False
         self.worker = GeneratorWorker(work, self.stop.is_set)
+        self.worker.setAutoDelete(False)  # Python deletes it; PySide6 crashes when the thread pool does so, too
         self.worker.yielded.connect(self._on_yielded)
         self.worker.errored.connect(self._on_errored)
         self.worker.warned.connect(self._on_warned)
