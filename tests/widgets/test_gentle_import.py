@@ -22,7 +22,7 @@ import sys
 assert open_torch_library()
 assert "torch" not in sys.modules
 assert "libtorch_cpu" in open("/proc/self/maps").read()
-import_predictor()
+assert len(list(import_predictor())) == 4
 import torch
 print(float(torch.ones(2, 2).matmul(torch.ones(2, 2)).sum()))
 """

@@ -44,7 +44,7 @@ class Background(QObject):
         task.yielded.connect(self.yielded)
         task.failed.connect(self.failed)
         task.ended.connect(self._on_ended)
-        task.worker.start()
+        task.start()
 
     def stop(self) -> None:
         """Ask it to stop, and hear nothing more of it; `finished` comes at once."""

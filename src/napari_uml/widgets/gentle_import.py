@@ -16,6 +16,7 @@ import gc
 import sys
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_uml.inference.llvm import leave_triton_out
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,12 +34,19 @@ LIBRARY = Path("lib/libtorch_cpu.so")
 """In torch's folder on Linux; elsewhere nothing is opened beforehand."""
 
 
-def import_predictor() -> None:
-    """Import the predictor, and torch with it."""
+HEAVY = ("torch", "torchvision", "timm", "napari_uml.inference.predictor")
+"""What the predictor needs, each a second or two, in the order in which they import each other."""
+
+
+def import_predictor() -> Iterator[None]:
+    """Import the predictor, and torch with it; every step between is a place to stop at."""
     if "torch" not in sys.modules:
         open_torch_library()
-    with no_collection():
-        import napari_uml.inference.predictor  # noqa: F401
+    leave_triton_out()
+    for name in HEAVY:
+        yield
+        with no_collection():
+            import_module(name)
 
 
 def import_plots() -> None:

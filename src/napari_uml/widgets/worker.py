@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from functools import cache, partial
 from threading import Event
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from napari_uml.errors import MemoryLimitError, UMLError
@@ -15,7 +15,7 @@ from napari_uml.widgets.gentle_import import compile_labels, import_predictor
 from napari_uml.widgets.session import Loaded, Predictor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from napari_uml.widgets.jobs import Job
 
@@ -26,10 +26,14 @@ class ComputationError(UMLError):
     """The network's library failed in a way that has no better name."""
 
 
+def prepare() -> Iterator[None]:
+    """What a first run has to wait for, in steps of a second or two between which it can be stopped."""
+    compile_labels()
+    yield from import_predictor()
+
+
 def load_predictor(model: str, device: str, precision: str) -> Predictor:
     """Load a model; imports torch, so it belongs into the worker thread."""
-    compile_labels()
-    import_predictor()
     from napari_uml.inference.predictor import UMLPredictor
 
     return UMLPredictor.load(model, device, precision)
@@ -51,6 +55,7 @@ class Runner(QObject):
     def __init__(self, load: Callable[[str, str, str], Predictor] | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._shelf = _Shelf(load or load_predictor)
+        self._prepare: Callable[[], Iterator[None]] = prepare if load is None else lambda: iter(())
         self._task: Task | None = None
         self._next: Task | None = None
 
@@ -61,7 +66,7 @@ class Runner(QObject):
 
     def submit(self, job: Job, model: str, device: str, precision: str) -> None:
         """Run a job; one that is running is stopped first and nothing more is heard of it (newest wins)."""
-        task = Task(partial(_work, self._shelf, job, (model, device, precision)), self)
+        task = Task(partial(_work, self._prepare, self._shelf, job, (model, device, precision)), self)
         task.ended.connect(self._on_ended)
         if self._task is None:
             self._start(task)
@@ -85,7 +90,7 @@ class Runner(QObject):
         self._task = task
         task.yielded.connect(self.yielded)
         task.failed.connect(self.failed)
-        task.worker.start()
+        task.start()
 
     def _on_ended(self) -> None:
         if self._task is not None:
@@ -114,6 +119,38 @@ class _Shelf:
         return self._predictor
 
 
+class Threads(QObject):
+    """Where tasks run; when the application quits they are stopped and waited for, as a thread outlives Qt badly.
+
+    superqt's own start waits for the event loop, and so may begin after napari has waited for all threads.
+    """
+
+    def __init__(self, application: QCoreApplication) -> None:
+        super().__init__(application)
+        self._pool = QThreadPool(self)
+        self._pool.setMaxThreadCount(8)  # they wait for files and libraries more than they compute
+        self._running: set[Task] = set()
+        application.aboutToQuit.connect(self.end)
+
+    def start(self, task: Task) -> None:
+        """Run a task at once."""
+        self._running.add(task)
+        task.worker.finished.connect(partial(self._running.discard, task))
+        self._pool.start(task.worker)
+
+    def end(self) -> None:
+        """Stop every task, and come back when no thread runs."""
+        for task in list(self._running):
+            task.drop()
+        self._pool.waitForDone()
+
+
+@cache
+def threads() -> Threads:
+    """Those of this application."""
+    return Threads(QCoreApplication.instance())
+
+
 class Task(QObject):
     """A generator in a worker thread; its signals arrive in the GUI thread, after `drop` none but `ended`.
 
@@ -138,6 +175,10 @@ class Task(QObject):
         self.worker.warned.connect(self._on_warned)
         self.worker.finished.connect(self.ended)
 
+    def start(self) -> None:
+        """Begin at once; an application that quits stops it and waits for it."""
+        threads().start(self)
+
     def drop(self) -> None:
         """Ask it to stop, and hear nothing more of it but `ended`."""
         self.stop.set()
@@ -156,10 +197,17 @@ class Task(QObject):
 
 
 def _work(
-    shelf: _Shelf, job: Job, names: tuple[str, str, str], stopped: Callable[[], bool]
+    prepare: Callable[[], Iterator[None]],
+    shelf: _Shelf,
+    job: Job,
+    names: tuple[str, str, str],
+    stopped: Callable[[], bool],
 ) -> Generator[object, None, None]:
     """Load, say so, and run; a RuntimeError must not get out, because `GeneratorWorker` swallows it."""
     try:
+        for _ in prepare():
+            if stopped():
+                return
         predictor = shelf.get(names)
         yield Loaded.of(predictor)
         if not stopped():
