@@ -73,7 +73,7 @@ class AnalyseWidget(QWidget):
     def _build(self) -> None:
         content = QWidget()
         scrolled = QVBoxLayout(content)
-        scrolled.setContentsMargins(0, 0, 0, 0)
+        scrolled.setContentsMargins(0, 0, Scroll.GAP // 2, 0)
         scrolled.setSpacing(4)
         for kind in SCROLLED:
             scrolled.addWidget(self._made(kind))

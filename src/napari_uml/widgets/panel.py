@@ -90,6 +90,9 @@ class Section(QWidget):
 class Scroll(QScrollArea):
     """Scrolls up and down, asks for no more height than its content has, and is content with less."""
 
+    GAP = 4
+    """Pixels between the content and the scroll bar; napari's style takes two of them as a border."""
+
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWidgetResizable(True)
@@ -101,13 +104,12 @@ class Scroll(QScrollArea):
     def sizeHint(self) -> QSize:
         """The size of the content, with room for the scroll bar."""
         hint = self.widget().sizeHint()
-        return QSize(hint.width() + self.verticalScrollBar().sizeHint().width(), hint.height() + 2)
+        return QSize(hint.width() + self._bar_width(), hint.height() + 2)
 
     def minimumSizeHint(self) -> QSize:
         """The width of the content and a few lines of it."""
         hint = self.widget().minimumSizeHint()
-        bar = self.verticalScrollBar().sizeHint().width()
-        return QSize(hint.width() + bar, min(hint.height(), 6 * self.fontMetrics().height()))
+        return QSize(hint.width() + self._bar_width(), min(hint.height(), 6 * self.fontMetrics().height()))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the height of the content."""
@@ -118,6 +120,9 @@ class Scroll(QScrollArea):
             self.setMaximumHeight(max(height, content.sizeHint().height()) + 2)
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
+
+    def _bar_width(self) -> int:
+        return int(self.verticalScrollBar().sizeHint().width()) + self.GAP
 
 
 def scroll_to(widget: QWidget) -> None:
