@@ -2,7 +2,7 @@
 
 Two things hold Python's lock (GIL) for long while torch is imported: the linker, which maps half a gigabyte of
 libraries, and the garbage collector, which looks through all of napari's objects again and again because so many new
-ones come. So the largest library is opened beforehand by a call that lets go of the lock, and the collector waits.
+ones come. So the libraries are opened beforehand by a call that lets go of the lock, and the collector waits.
 napari compiles functions for its first labels layer, which takes a second, and pyqtgraph takes a while to be imported;
 both are done here, too.
 
@@ -30,8 +30,8 @@ from napari_uml.inference.llvm import leave_triton_out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIBRARY = Path("lib/libtorch_cpu.so")
-"""In torch's folder on Linux; elsewhere nothing is opened beforehand."""
+LIBRARY = Path("lib/libtorch_python.so")
+"""In torch's folder on Linux, and it brings all others; elsewhere nothing is opened beforehand."""
 
 
 HEAVY = ("torch", "torchvision", "timm", "napari_uml.inference.predictor")
@@ -65,11 +65,11 @@ def compile_labels() -> None:
 
 
 def open_torch_library() -> bool:
-    """Map torch's largest library while other threads run; torch then finds it there.
+    """Map torch's libraries while other threads run; torch then finds them there.
 
     Returns
     -------
-    Whether it is there now; where it could not be opened, importing torch says why.
+    Whether they are there now; where they could not be opened, importing torch says why.
     """
     spec = find_spec("torch")
     if spec is None or not sys.platform.startswith("linux"):
