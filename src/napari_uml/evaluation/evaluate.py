@@ -64,7 +64,7 @@ def score_images(
             pixel_uncertainty=prediction.pixel_uncertainty,
             class_probability=opinion.probability,
             class_uncertainty=opinion.uncertainty,
-            true_mask=_renumbered(mask, dataset.info, task),
+            true_mask=renumbered(mask, dataset.info, task),
             label=task.cls_classes.index(record.label) if record.label else None,
         )
 
@@ -109,7 +109,7 @@ def check_split(task: Task, dataset: Dataset, split: Split) -> None:
         raise DatasetError(*problems)
 
 
-def _renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
+def renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
     """A mask with the numbers that its structures have in another task."""
     if mask is None or old.seg_classes == new.seg_classes:
         return mask
