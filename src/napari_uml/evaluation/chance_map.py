@@ -90,7 +90,7 @@ def rising_chances(seen: Array, errors: Array) -> Array:
 
     base = (errors.sum() + PRIOR / 2) / (seen.sum() + PRIOR)
     share = (errors + PRIOR * base) / (seen + PRIOR)
-    return np.clip(isotonic_regression(share, sample_weight=seen + PRIOR), 0, 1)
+    return np.asarray(np.clip(isotonic_regression(share, sample_weight=seen + PRIOR), 0, 1))
 
 
 def _bins(uncertainty: NDArray[np.float64], weight: NDArray[np.float64], wanted: int) -> NDArray[np.intp]:
@@ -99,7 +99,8 @@ def _bins(uncertainty: NDArray[np.float64], weight: NDArray[np.float64], wanted:
     below = np.cumsum(weight[order])
     cuts = np.searchsorted(below, below[-1] * np.arange(1, wanted) / wanted)
     edges = np.unique(uncertainty[order][np.minimum(cuts, len(order) - 1)])
-    return np.unique(np.searchsorted(edges, uncertainty), return_inverse=True)[1]
+    _, place = np.unique(np.searchsorted(edges, uncertainty), return_inverse=True)
+    return place
 
 
 def _by_group(
@@ -107,7 +108,7 @@ def _by_group(
 ) -> Array:
     """Sums (G, B) of the values in every group and bin."""
     flat = np.bincount(group * shape[1] + place, weights=values, minlength=shape[0] * shape[1])
-    return flat.reshape(shape)
+    return np.asarray(flat.reshape(shape), dtype=np.float64)
 
 
 def _interval(chance: Array, drawn: Array, seen: Array) -> tuple[Array, Array]:
