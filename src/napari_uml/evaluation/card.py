@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from napari_uml.weights import WeightsInfo
 
 SHOWN = (
-    "dice_present/", "dice/", "assd/", "vcdr_mae", "acc", "balanced_acc", "f1_weighted", "auc", "sens_at_85_spec/",
-    "ece", "auroc_misclassified", "auroc_pixel_error", "u_image", "u_pixel",
+    "dice_present/", "dice/", "assd/", "nsd/", "vcdr_mae", "acc", "balanced_acc", "f1_weighted", "auc",
+    "sens_at_85_spec/", "ece", "aurc", "risk_at_80", "auroc_misclassified", "auroc_pixel_error", "ueo", "auroc_experts",
+    "u_image", "u_pixel",
 )  # fmt: skip
 """Figures in the card, by how their names begin."""
 

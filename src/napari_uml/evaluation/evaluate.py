@@ -9,9 +9,13 @@ import numpy as np
 
 from napari_uml.data.dataset import check_images, read_pair
 from napari_uml.errors import DatasetError
+from napari_uml.evaluation.experts import read_disputed
 from napari_uml.evaluation.metrics import metrics_record
 from napari_uml.evaluation.record import MetricsRecord
 from napari_uml.evaluation.scores import ImageScores, image_scores
+
+STRUCTURE_FIGURES = ("dice/", "dice_present/", "iou/", "assd/", "hd95/", "nsd/")
+"""How the names of the figures of a structure begin."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +70,7 @@ def score_images(
             class_uncertainty=opinion.uncertainty,
             true_mask=renumbered(mask, dataset.info, task),
             label=task.cls_classes.index(record.label) if record.label else None,
+            disputed=read_disputed(dataset, record),
         )
 
 
@@ -78,7 +83,7 @@ def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: D
     metrics = {
         name: metric
         for name, metric in metrics_record(scores, task).items()
-        if not (name.startswith(("dice", "assd/")) and name.partition("/")[2] in foreign)
+        if not (name.startswith(STRUCTURE_FIGURES) and name.partition("/")[2] in foreign)
     }
     return MetricsRecord(
         model=predictor.info.name, dataset=dataset.info.name, split=split, n=len(scores), metrics=metrics
