@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
+    from napari_uml.results import Corruption
 
 
 @dataclass
@@ -35,7 +36,9 @@ class Threshold:
     def info(self) -> SimpleNamespace:
         return SimpleNamespace(name="threshold", task=self.task)
 
-    def predict(self, image: NDArray[np.float32], sigma: float = 0.0, seed: int = 0) -> Prediction:
+    def predict(
+        self, image: NDArray[np.float32], sigma: float = 0.0, seed: int = 0, corruption: Corruption | None = None
+    ) -> Prediction:
         if image.ndim != 2:
             raise ValueError(f"Expected an image of shape (H, W), got {image.shape}.")
         self.calls.append((sigma, seed))

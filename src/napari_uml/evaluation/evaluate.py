@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_uml.config import Task
     from napari_uml.data.dataset import Dataset, Split
     from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.results import Corruption
 
 
 def evaluate(
@@ -52,14 +53,19 @@ def evaluate(
 
 
 def score_images(
-    predictor: UMLPredictor, dataset: Dataset, split: Split, sigma: float = 0.0, seed: int = 0
+    predictor: UMLPredictor,
+    dataset: Dataset,
+    split: Split,
+    sigma: float = 0.0,
+    seed: int = 0,
+    corruption: Corruption | None = None,
 ) -> Iterator[ImageScores]:
-    """The scores image by image, for progress; arguments and errors as `evaluate`."""
+    """The scores image by image, for progress; arguments and errors as `evaluate`, and a damage as `predict` takes."""
     records, task = dataset.of_split(split), predictor.info.task
     check_split(task, dataset, split)
     for number, record in enumerate(records):
         pixels, mask = read_pair(dataset, record)
-        prediction = predictor.predict(pixels, sigma, seed + number)
+        prediction = predictor.predict(pixels, sigma, seed + number, corruption=corruption)
         opinion = prediction.opinion
         yield image_scores(
             task,
