@@ -19,6 +19,7 @@ from napari_uml.evaluation.answers import read_answers
 from napari_uml.evaluation.calibrate import calibrate
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.evaluate import evaluate
+from napari_uml.evaluation.familiar import fit_familiarity
 from napari_uml.evaluation.record import format_table
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
@@ -52,13 +53,14 @@ def main() -> None:
 
 
 def calibrated(path: Path, plan: RunPlan) -> WeightsInfo:
-    """What the weights say of themselves with the calibration, which is written into them."""
+    """What the weights say of themselves with calibration and gate, which are written into them."""
     datasets = [dataset for dataset in map(read_dataset, plan.datasets) if dataset.of_split("val")]
     predictor = UMLPredictor.load(path, calibrated=False)
     answers = list(read_answers(predictor, datasets, "val"))
     name = ", ".join(dataset.info.name for dataset in datasets)
     fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
-    info = predictor.info.model_copy(update={"calibration": fitted})
+    gate = fit_familiarity([read_dataset(folder) for folder in plan.datasets], predictor.info)
+    info = predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate})
     write_info(path, info)
     return info
 
