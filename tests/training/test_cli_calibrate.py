@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from napari_uml.data.dataset import read_dataset
-from napari_uml.evaluation.evaluate import read_pair
+from napari_uml.data.dataset import read_dataset, read_pair
+from napari_uml.data.reading import read_image
+from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.inference.run_record import RunSettings
 from napari_uml.training.export import export_run
 from napari_uml.weights import load_tensors, read_info
 
@@ -103,3 +105,18 @@ def test_the_predictor_scales_its_evidence_unless_told_not_to(
     assert own.info.calibration is None
     assert np.array_equal(own.predict(image).pixel_uncertainty, plain.pixel_uncertainty)
     assert own.predict(image).evidence_scales == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("as_calibrated", [True, False])
+def test_a_run_is_repeated_with_the_scales_that_it_was_made_with(
+    napari_uml: Command, model: Path, blobs: Path, tmp_path: Path, as_calibrated: bool
+) -> None:
+    out = calibrated(napari_uml, model, blobs, tmp_path / "out.safetensors")
+    predictor = UMLPredictor.load(out, "cpu", "float32", calibrated=as_calibrated)
+    record = analyse(predictor, read_image(blobs / "images" / "val0.png"), RunSettings()).record
+    assert (record.evidence_scales != (1.0, 1.0)) == as_calibrated
+    run = tmp_path / "run.json"
+    run.write_text(record.model_dump_json())
+    code, said, err = napari_uml("replay", run)
+    assert (code, err) == (0, "")
+    assert "agree to the last bit" in said

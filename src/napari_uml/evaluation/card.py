@@ -76,9 +76,18 @@ def _best_epoch(info: WeightsInfo) -> list[str]:
 
 
 def _calibration(info: WeightsInfo) -> list[str]:
+    """The calibration, and the gate where there is one."""
     if info.calibration is None:
-        return ["## Calibration", "Not calibrated: the file does not say how often it was wrong at which uncertainty."]
-    return ["## Calibration", "\n".join(f"- {line}" for line in calibration_lines(info.calibration))]
+        parts = ["## Calibration", "Not calibrated: the file does not say how often it was wrong at which uncertainty."]
+    else:
+        parts = ["## Calibration", "\n".join(f"- {line}" for line in calibration_lines(info.calibration))]
+    if (gate := info.familiarity) is not None:
+        parts.append(
+            f"It warns of images whose distance from {gate.n} training images ({gate.dataset}) is above "
+            f"{gate.threshold:.2f}, which at most {gate.false_alarms:.1%} of new images of the same kind are (from "
+            f"{gate.n_val} validation images)."
+        )
+    return parts
 
 
 def calibration_lines(calibration: Calibration) -> list[str]:
