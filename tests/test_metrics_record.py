@@ -19,11 +19,12 @@ TASK = Task(
     measurements=(RATIO,),
 )
 STRUCTURES = ("rim", "cup", "disc")
-MASK_NAMES = {f"{m}/{s}" for m in ("dice", "dice_present", "assd") for s in STRUCTURES} | {
+MASK_NAMES = {f"{m}/{s}" for m in ("dice", "dice_present", "iou", "assd", "hd95", "nsd") for s in STRUCTURES} | {
     "vcdr_mae", "auroc_pixel_error", "ueo",
 }  # fmt: skip
 CLASS_NAMES = {f"{m}/{c}" for m in ("auc", "sens_at_85_spec") for c in TASK.cls_classes} | {
-    "acc", "balanced_acc", "f1_weighted", "auc", "ece", "nll", "brier", "aurc", "auroc_misclassified",
+    "acc", "balanced_acc", "f1_weighted", "auc", "ece", "ece_adaptive", "nll", "brier", "aurc",
+    "risk_at_80", "auroc_misclassified",
 }  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def test_distances_can_be_left_out() -> None:
     )  # fmt: skip
     found = metrics_record([scores], TASK)
     assert found["dice/disc"].value == 1.0
-    assert not [name for name in found if name.startswith("assd")]
+    assert not [name for name in found if name.startswith(("assd", "hd95", "nsd"))]
 
 
 def test_permuted_labels_give_chance() -> None:

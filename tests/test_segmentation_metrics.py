@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_uml.evaluation.segmentation import confusion_matrix, dice, surface_distance, true_pixels
-
-NEW_IN_MONAI = "ignore:.*always_return_as_numpy.*:FutureWarning"
+from napari_uml.evaluation.segmentation import confusion_matrix, dice, iou, true_pixels
 
 
 def blobs(seed: int, structures: int = 3) -> np.ndarray:
@@ -52,29 +50,10 @@ def test_confusion_matrix_refuses_other_shapes_and_unknown_numbers() -> None:
         confusion_matrix(np.array([[0, 2]]), np.array([[0, 1]]), 2)
 
 
-@pytest.mark.filterwarnings(NEW_IN_MONAI)
-@pytest.mark.parametrize("seed", range(4))
-def test_surface_distance_agrees_with_monai(seed: int) -> None:
-    import torch
-    from monai.metrics import compute_average_surface_distance
+def test_intersection_over_union_agrees_with_scikit_learn() -> None:
+    from sklearn.metrics import jaccard_score
 
-    truth, found = blobs(seed) > 0, blobs(seed + 20) > 0  # both touch the image's edge
-    assert truth[0].any()
-    tensors = [torch.from_numpy(r)[None, None] for r in (found, truth)]
-    expected = compute_average_surface_distance(*tensors, include_background=True, symmetric=True)
-    assert surface_distance(truth, found) == pytest.approx(float(expected), abs=1e-5)
-
-
-def test_surface_distance_worked_by_hand() -> None:
-    truth, found = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
-    truth[1, 1] = found[1, 1] = found[5, 4] = True
-    # truth -> found 0; found -> truth 0 and sqrt(16 + 9) = 5; three border pixels
-    assert surface_distance(truth, found) == pytest.approx(5 / 3)
-    assert surface_distance(found, truth) == pytest.approx(5 / 3)
-
-
-def test_surface_distance_of_an_empty_region_is_undefined() -> None:
-    empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
-    assert surface_distance(empty, full) is None
-    assert surface_distance(full, empty) is None
-    assert surface_distance(full, full) == 0.0
+    truth, found = blobs(1), blobs(2)
+    expected = jaccard_score(truth.ravel() == 1, found.ravel() == 1)
+    assert iou(dice(confusion_matrix(truth, found, 3), (1,))) == pytest.approx(expected)
+    assert iou(np.array([0.0, 2 / 3, 1.0])) == pytest.approx([0, 0.5, 1])

@@ -55,6 +55,22 @@ def test_risk_coverage_area_worked_by_hand() -> None:
     assert found == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
 
 
+def test_adaptive_calibration_error_agrees_with_bins_of_sorted_images() -> None:
+    order = np.argsort(CONFIDENCE)
+    parts = zip(np.split(CONFIDENCE[order], 8), np.split(CORRECT[order], 8), strict=True)
+    expected = np.mean([abs(correct.mean() - confidence.mean()) for confidence, correct in parts])
+    assert ours.adaptive_calibration_error(ONCE, CONFIDENCE, CORRECT, bins=8)[0] == pytest.approx(expected)
+    same = ours.adaptive_calibration_error(ONCE, np.full(N, 0.7), CORRECT)[0]
+    assert same == pytest.approx(abs(CORRECT.mean() - 0.7))
+
+
+def test_risk_at_coverage_worked_by_hand() -> None:
+    u, wrong = np.array([0.4, 0.1, 0.3, 0.2, 0.5]), np.array([True, False, False, True, True])
+    assert ours.risk_at_coverage(np.ones((1, 5)), u, wrong)[0] == pytest.approx(2 / 4)
+    assert ours.risk_at_coverage(np.ones((1, 5)), u, wrong, coverage=0.6)[0] == pytest.approx(1 / 3)
+    assert ours.risk_at_coverage(np.ones((1, 5)), np.full(5, 0.2), wrong)[0] == pytest.approx(3 / 5)
+
+
 def test_risk_coverage_area_of_a_constant_uncertainty_is_the_error_rate() -> None:
     found = ours.risk_coverage_area(ONCE, np.full(N, 0.4), ~CORRECT)[0]
     assert found == pytest.approx(1 - CORRECT.mean())
@@ -65,6 +81,7 @@ def test_risk_coverage_area_of_a_constant_uncertainty_is_the_error_rate() -> Non
     [
         (ours.calibration_error, (CONFIDENCE, CORRECT)),
         (ours.risk_coverage_area, (U, ~CORRECT)),
+        (ours.risk_at_coverage, (U, ~CORRECT)),
     ],
 )
 def test_a_resample_gives_what_its_images_written_out_give(function, values) -> None:

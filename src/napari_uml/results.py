@@ -197,6 +197,8 @@ class Prediction:
         What was done to the input before the noise was added; None: nothing.
     details
         On request only.
+    evidence_scales
+        What the evidence of the class and of the pixels was multiplied by, from the weights' calibration.
     """
 
     mask: NDArray[np.uint8]
@@ -214,6 +216,7 @@ class Prediction:
     seed: int = 0
     details: PredictionDetails | None = None
     corruption: Corruption | None = None
+    evidence_scales: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.pixel_uncertainty.shape != self.mask.shape:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_uml.calibration import Calibration
 from napari_uml.config import Focus
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.record import Metric, MetricsRecord
@@ -82,6 +83,25 @@ def test_card_says_how_it_was_trained(info: WeightsInfo) -> None:
         "```\nnapari-uml train blobs -o run\n```", "epochs 2", "seed 0", "recipe modern",
     ):  # fmt: skip
         assert words in card
+
+
+def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
+    assert "Not calibrated" in model_card(info, [], SHA256, 1)
+    figures = {"ece": {"value": 0.05, "low": 0.02, "high": 0.09}, "ece/before": {"value": 0.2}}
+    calibration = Calibration(
+        dataset="Blobs", split="val", n=4, referral_threshold=0.25, target_risk=0.05, folds=5, figures=figures,
+        knots=({"uncertainty": 0.2, "chance": 0.1, "low": 0.02, "high": 0.3},), kept_share={"value": 0.75},
+        kept_risk={"value": 0.04}, class_scale={"value": 2.5, "low": 2, "high": 3}, class_set_threshold=0.4,
+        contours={"lesion": {"inner": 0.9, "outer": 0.2, "spared": 0.05, "coverage": 0.9, "n": 9}},
+    )  # fmt: skip
+    card = model_card(info.model_copy(update={"calibration": calibration}), [], SHA256, 1)
+    for words in (
+        "Fitted on Blobs val, n = 4", "scale of the class: 2.500 (2.000 to 3.000)", "5-fold cross-fitting",
+        "At u = 0.20 the class is wrong in 10.0% (2.0% to 30.0%)", "above a chance of an error of 25.0%",
+        "`ece`: 0.050 (0.020 to 0.090), before 0.200", "p of 0.400 or more", "Outlines of lesion for 90%",
+    ):  # fmt: skip
+        assert words in card
+    assert "Not calibrated" not in card
 
 
 def test_every_row_of_a_table_has_as_many_cells(info: WeightsInfo) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_uml.data.dataset import Dataset, read_dataset
-from napari_uml.errors import DatasetError
+from napari_uml.errors import DatasetError, ImageError
 from napari_uml.evaluation.evaluate import evaluate, score_images
 from napari_uml.results import Opinion, Prediction
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
+    from napari_uml.results import Corruption
 
 
 @dataclass
@@ -35,7 +36,9 @@ class Threshold:
     def info(self) -> SimpleNamespace:
         return SimpleNamespace(name="threshold", task=self.task)
 
-    def predict(self, image: NDArray[np.float32], sigma: float = 0.0, seed: int = 0) -> Prediction:
+    def predict(
+        self, image: NDArray[np.float32], sigma: float = 0.0, seed: int = 0, corruption: Corruption | None = None
+    ) -> Prediction:
         if image.ndim != 2:
             raise ValueError(f"Expected an image of shape (H, W), got {image.shape}.")
         self.calls.append((sigma, seed))
@@ -78,9 +81,8 @@ def test_model_may_number_and_know_more(dataset: Dataset) -> None:
     changes = {"seg_classes": ("background", "cyst", "lesion"), "cls_classes": ("normal", "malignant", "benign")}
     metrics = evaluate(Threshold(dataset.info.model_copy(update=changes)), dataset, "val").metrics
     assert metrics["dice/lesion"].value == metrics["acc"].value == 1.0
-    assert {name for name in metrics if name.startswith(("dice", "assd"))} == {
-        "dice/lesion", "dice_present/lesion", "assd/lesion",
-    }  # fmt: skip
+    of_structures = {name for name in metrics if name.endswith(("/lesion", "/cyst"))}
+    assert of_structures == {f"{name}/lesion" for name in ("dice", "dice_present", "iou", "assd", "hd95", "nsd")}
 
 
 def test_pixels_that_nobody_annotated_do_not_count(dataset: Dataset) -> None:
@@ -113,6 +115,21 @@ def test_every_problem_of_the_split_is_named(dataset: Dataset) -> None:
     for problem, words in zip(problems, expected, strict=True):
         assert words in problem
     assert predictor.calls == []
+
+
+def test_uncertainty_is_compared_with_the_disagreement_of_experts(dataset: Dataset) -> None:
+    assert "auroc_experts" not in evaluate(Threshold(dataset.info), dataset, "val").metrics
+    (dataset.folder / "soft_lesion").mkdir()
+    for record in dataset.of_split("val")[:3]:
+        share = np.zeros((48, 56), dtype=np.uint8)
+        share[:20], share[20:24] = 255, 128
+        Image.fromarray(share).save(dataset.folder / record.mask.replace("masks", "soft_lesion"))
+    predictor = Threshold(dataset.info)
+    figure = evaluate(predictor, dataset, "val").metrics["auroc_experts"]
+    assert (figure.value, figure.n) == (0.5, 3)  # u is the same everywhere
+    Image.new("L", (5, 5)).save(dataset.folder / "soft_lesion" / "val0.png")
+    with pytest.raises(ImageError, match=r"size of masks/val0\.png"):
+        evaluate(predictor, dataset, "val")
 
 
 def test_empty_split_is_refused(dataset: Dataset) -> None:

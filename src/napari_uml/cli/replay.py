@@ -70,7 +70,9 @@ def _load(recorded: RunRecord, model: Path | None, device: str | None, precision
 
     path = find_recorded_weights(recorded.model) if model is None else model
     check_weights(path, recorded.model)
+    calibrated = recorded.evidence_scales != (1.0, 1.0)
     if device is None and recorded.device not in [there.name for there in available_devices()]:
         typer.echo(f"The run was recorded on {recorded.device}, which is not here.", err=True)
-        return UMLPredictor.load(path, "auto", precision or "auto")
-    return UMLPredictor.load(path, device or recorded.device, precision or recorded.precision)
+        return UMLPredictor.load(path, "auto", precision or "auto", calibrated=calibrated)
+    wanted = device or recorded.device, precision or recorded.precision
+    return UMLPredictor.load(path, *wanted, calibrated=calibrated)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_uml.calibration import Calibration, Estimate
     from napari_uml.evaluation.record import Metric, MetricsRecord
     from napari_uml.weights import WeightsInfo
 
 SHOWN = (
-    "dice_present/", "dice/", "assd/", "vcdr_mae", "acc", "balanced_acc", "f1_weighted", "auc", "sens_at_85_spec/",
-    "ece", "auroc_misclassified", "auroc_pixel_error", "u_image", "u_pixel",
+    "dice_present/", "dice/", "assd/", "nsd/", "vcdr_mae", "acc", "balanced_acc", "f1_weighted", "auc",
+    "sens_at_85_spec/", "ece", "aurc", "risk_at_80", "auroc_misclassified", "auroc_pixel_error", "ueo", "auroc_experts",
+    "u_image", "u_pixel",
 )  # fmt: skip
 """Figures in the card, by how their names begin."""
 
@@ -38,6 +40,7 @@ def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]]
         f"pixels{looks}.",
         f"**What it is not for.** {info.not_for}",
         *(_evaluated(records) if records else _best_epoch(info)),
+        *_calibration(info),
         *_training(info),
         "## File",
         f"`{info.name}.safetensors`, {size / 1e6:.1f} MB, SHA-256 `{sha256}`, written by {info.written_by}.",
@@ -72,6 +75,80 @@ def _best_epoch(info: WeightsInfo) -> list[str]:
     return ["## Validation in training", _table([["figure", "best epoch"], *rows])] if rows else []
 
 
+def _calibration(info: WeightsInfo) -> list[str]:
+    """The calibration, and the gate where there is one."""
+    if info.calibration is None:
+        parts = ["## Calibration", "Not calibrated: the file does not say how often it was wrong at which uncertainty."]
+    else:
+        parts = ["## Calibration", "\n".join(f"- {line}" for line in calibration_lines(info.calibration))]
+    if (gate := info.familiarity) is not None:
+        parts.append(
+            f"It warns of images whose distance from {gate.n} training images ({gate.dataset}) is above "
+            f"{gate.threshold:.2f}, which at most {gate.false_alarms:.1%} of new images of the same kind are (from "
+            f"{gate.n_val} validation images)."
+        )
+    return parts
+
+
+def calibration_lines(calibration: Calibration) -> list[str]:
+    """What a calibration says, a sentence a line."""
+    scales = {"class": calibration.class_scale, "pixels": calibration.pixel_scale}
+    lines = [f"Fitted on {calibration.source}, and on no other images."]
+    lines += [f"Evidence scale of the {name}: {_with_interval(s)}." for name, s in scales.items() if s is not None]
+    lines += [
+        f"At u = {knot.uncertainty:.2f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."
+        for knot in calibration.knots
+    ]
+    lines += _referral(calibration)
+    lines += _cross_fitted(calibration)
+    if calibration.class_set_threshold is not None:
+        lines.append(
+            f"The classes with p of {calibration.class_set_threshold:.3f} or more hold the true one in "
+            f"{calibration.set_coverage:.0%} of such images."
+        )
+    lines += [
+        f"Outlines of {name} for {c.coverage:.0%} of such images (n = {c.n}): inner at p = {c.inner:.2f}, outer at "
+        f"p = {c.outer:.2f}, each with {c.spared:.0%} of its size spared."
+        for name, c in calibration.contours.items()
+    ]
+    return lines
+
+
+def _referral(calibration: Calibration) -> list[str]:
+    words = f"An expert is asked above a chance of an error of {calibration.referral_threshold:.1%}"
+    kept, share = calibration.kept_risk, calibration.kept_share
+    if share is None or calibration.target_risk is None:
+        return [f"{words}."]
+    rest = "no image is left over" if kept is None else f"of these, {_with_interval(kept)} are wrong"
+    return [
+        f"{words}, chosen for a risk of {calibration.target_risk:.1%}: the share {_with_interval(share)} of the images "
+        f"is not referred; {rest}."
+    ]
+
+
+def _cross_fitted(calibration: Calibration) -> list[str]:
+    """The figures, each beside the one before; how they were made, since the split is calibrated on, too."""
+    names = [name for name in calibration.figures if "/" not in name]
+    if not names:
+        return []
+    lines = [
+        f"Judged by {calibration.folds}-fold cross-fitting over groups: every image by a calibration that was fitted "
+        "on the other folds."
+    ]
+    for name in names:
+        before, perfect = (calibration.figures.get(f"{name}/{kind}") for kind in ("before", "perfect"))
+        line = f"`{name}`: {_with_interval(calibration.figures[name])}"
+        line += f", before {_with_interval(before)}" if before else ""
+        line += f"; a perfect calibration would show {perfect.value:.3f} on so few images" if perfect else ""
+        lines.append(f"{line}.")
+    return lines
+
+
+def _with_interval(metric: Metric | Estimate) -> str:
+    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{metric.value:.3f}{interval}"
+
+
 def _training(info: WeightsInfo) -> list[str]:
     training = info.training
     parts = ["## Training"]
@@ -95,7 +172,4 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(metric: Metric | None) -> str:
-    if metric is None:
-        return "-"
-    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-    return f"{metric.value:.3f}{interval}"
+    return "-" if metric is None else _with_interval(metric)

@@ -9,9 +9,13 @@ import numpy as np
 
 from napari_uml.data.dataset import check_images, read_pair
 from napari_uml.errors import DatasetError
+from napari_uml.evaluation.experts import read_disputed
 from napari_uml.evaluation.metrics import metrics_record
 from napari_uml.evaluation.record import MetricsRecord
 from napari_uml.evaluation.scores import ImageScores, image_scores
+
+STRUCTURE_FIGURES = ("dice/", "dice_present/", "iou/", "assd/", "hd95/", "nsd/")
+"""How the names of the figures of a structure begin."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from napari_uml.config import Task
     from napari_uml.data.dataset import Dataset, Split
     from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.results import Corruption
 
 
 def evaluate(
@@ -48,14 +53,19 @@ def evaluate(
 
 
 def score_images(
-    predictor: UMLPredictor, dataset: Dataset, split: Split, sigma: float = 0.0, seed: int = 0
+    predictor: UMLPredictor,
+    dataset: Dataset,
+    split: Split,
+    sigma: float = 0.0,
+    seed: int = 0,
+    corruption: Corruption | None = None,
 ) -> Iterator[ImageScores]:
-    """The scores image by image, for progress; arguments and errors as `evaluate`."""
+    """The scores image by image, for progress; arguments and errors as `evaluate`, and a damage as `predict` takes."""
     records, task = dataset.of_split(split), predictor.info.task
     check_split(task, dataset, split)
     for number, record in enumerate(records):
         pixels, mask = read_pair(dataset, record)
-        prediction = predictor.predict(pixels, sigma, seed + number)
+        prediction = predictor.predict(pixels, sigma, seed + number, corruption=corruption)
         opinion = prediction.opinion
         yield image_scores(
             task,
@@ -64,8 +74,9 @@ def score_images(
             pixel_uncertainty=prediction.pixel_uncertainty,
             class_probability=opinion.probability,
             class_uncertainty=opinion.uncertainty,
-            true_mask=_renumbered(mask, dataset.info, task),
+            true_mask=renumbered(mask, dataset.info, task),
             label=task.cls_classes.index(record.label) if record.label else None,
+            disputed=read_disputed(dataset, record),
         )
 
 
@@ -78,7 +89,7 @@ def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: D
     metrics = {
         name: metric
         for name, metric in metrics_record(scores, task).items()
-        if not (name.startswith(("dice", "assd/")) and name.partition("/")[2] in foreign)
+        if not (name.startswith(STRUCTURE_FIGURES) and name.partition("/")[2] in foreign)
     }
     return MetricsRecord(
         model=predictor.info.name, dataset=dataset.info.name, split=split, n=len(scores), metrics=metrics
@@ -109,7 +120,7 @@ def check_split(task: Task, dataset: Dataset, split: Split) -> None:
         raise DatasetError(*problems)
 
 
-def _renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
+def renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
     """A mask with the numbers that its structures have in another task."""
     if mask is None or old.seg_classes == new.seg_classes:
         return mask

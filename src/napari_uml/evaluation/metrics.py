@@ -27,8 +27,10 @@ def metrics_record(
     """Every figure of a metrics record by its flat name; one that is undefined on these images is absent.
 
     Images without a mask or a label take part in what they can, and n says how many did. Images are ranked by their u
-    for `aurc` (the least uncertain are kept) and `auroc_misclassified`, pixels by theirs for `auroc_pixel_error` and
-    `ueo`, where the pixels of all images are counted together. `ece` is that of the class chosen, in 15 bins.
+    for `aurc` and `risk_at_80` (the least uncertain are kept) and `auroc_misclassified`, pixels by theirs for
+    `auroc_pixel_error`, `ueo` and `auroc_experts` (do experts disagree where u is high?), where the pixels of all
+    images are counted together. `ece` is that of the class chosen, in 15 bins; `ece_adaptive` has as many images in
+    each bin. `nsd` is the normalised surface Dice at a tolerance of 1 % of the image's shorter side.
 
     Parameters
     ----------
@@ -95,6 +97,7 @@ def _figures(scores: Sequence[ImageScores], task: Task) -> Iterator[_Figure]:
         histograms = np.stack([m.histograms for m in masks]).astype(np.float64)
         yield _Figure("auroc_pixel_error", annotated, partial(uncertainty.pixel_auroc, histograms=histograms))
         yield _Figure("ueo", annotated, partial(uncertainty.error_overlap, histograms=histograms))
+        yield from _expert_figures(scores)
     yield _mean("u_image", np.array([s.class_uncertainty for s in scores]))
     yield _mean("u_pixel", np.array([s.pixel_uncertainty for s in scores]))
 
@@ -110,12 +113,23 @@ def _structure_figures(masks: Sequence[MaskScores], annotated: NDArray[np.bool_]
         members = task.members(structure)
         dice = segmentation.dice(confusion, members)
         present = segmentation.true_pixels(confusion, members) > 0
-        distance = np.array([m.distance.get(structure, np.nan) for m in masks])
         yield _mean(f"dice/{structure}", over_all(dice))
         yield _mean(f"dice_present/{structure}", over_all(np.where(present, dice, np.nan)))
-        yield _mean(f"assd/{structure}", over_all(distance))
+        yield _mean(f"iou/{structure}", over_all(segmentation.iou(dice)))
+        for name in ("assd", "hd95", "surface_dice"):
+            values = [getattr(m.surfaces.get(structure), name, None) for m in masks]
+            spread = over_all(np.array([np.nan if value is None else value for value in values]))
+            yield _mean(f"{'nsd' if name == 'surface_dice' else name}/{structure}", spread)
     errors = [np.nan if m.ratio_error is None else m.ratio_error for m in masks]
     yield _mean("vcdr_mae", over_all(np.array(errors)))
+
+
+def _expert_figures(scores: Sequence[ImageScores]) -> Iterator[_Figure]:
+    disputed = [None if s.mask is None else s.mask.disagreement for s in scores]
+    used = np.array([histogram is not None for histogram in disputed])
+    if used.any():
+        histograms = np.stack([histogram for histogram in disputed if histogram is not None]).astype(np.float64)
+        yield _Figure("auroc_experts", used, partial(uncertainty.pixel_auroc, histograms=histograms))
 
 
 def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], task: Task) -> Iterator[_Figure]:
@@ -137,8 +151,11 @@ def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], t
         yield figure(f"sens_at_85_spec/{name}", statistic=at_85)
     ece = partial(uncertainty.calibration_error, confidence=p.max(axis=1), correct=~wrong)
     yield figure("ece", statistic=ece)
+    adaptive = partial(uncertainty.adaptive_calibration_error, confidence=p.max(axis=1), correct=~wrong)
+    yield figure("ece_adaptive", statistic=adaptive)
     nll, brier = uncertainty.negative_log_likelihood(p, label), uncertainty.brier(p, label)
     yield figure("nll", statistic=partial(drawn_mean, values=nll))
     yield figure("brier", statistic=partial(drawn_mean, values=brier))
     yield figure("aurc", statistic=partial(uncertainty.risk_coverage_area, uncertainty=u, wrong=wrong))
+    yield figure("risk_at_80", statistic=partial(uncertainty.risk_at_coverage, uncertainty=u, wrong=wrong))
     yield figure("auroc_misclassified", statistic=partial(classification.auroc, score=u, positive=wrong))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.evaluation.measure import class_numbers, extent_ratio
-from napari_uml.evaluation.segmentation import confusion_matrix, surface_distance
+from napari_uml.evaluation.segmentation import confusion_matrix
+from napari_uml.evaluation.surface import SurfaceScores, surface_scores
 from napari_uml.evaluation.uncertainty import uncertainty_histogram
 from napari_uml.results import SUM_TOLERANCE
 
@@ -33,16 +34,19 @@ class MaskScores:
         (Q, Q) pixels of true structure i that were called j.
     histograms
         (2, U_BINS) right and wrong pixels by u.
-    distance
-        ASSD in pixels of each structure or union that is in both masks.
+    surfaces
+        Borders of each structure or union that is in either mask.
     ratio_error
         Absolute error of the vertical cup/disc ratio; None where it is not declared or the truth has no disc.
+    disagreement
+        (2, U_BINS) pixels on which the experts agree, and on which they do not, by u; None: a single annotation.
     """
 
     confusion: NDArray[np.int64]
     histograms: NDArray[np.int64]
-    distance: Mapping[str, float]
+    surfaces: Mapping[str, SurfaceScores]
     ratio_error: float | None
+    disagreement: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +86,7 @@ def image_scores(
     true_mask: NDArray[np.integer] | None = None,
     label: int | None = None,
     distances: bool = True,
+    disputed: NDArray[np.bool_] | None = None,
 ) -> ImageScores:
     """Compare the answer for one image with the truth, at the stored image's size.
 
@@ -102,6 +107,8 @@ def image_scores(
         True class, 0..K-1; None: not annotated.
     distances
         Compute surface distances, about 5 ms a structure at 512 x 512.
+    disputed
+        (H, W) where several experts do not agree; None: a single annotation.
 
     Raises
     ------
@@ -112,7 +119,7 @@ def image_scores(
     _check_maps(mask, pixel_uncertainty, true_mask)
     compared = None
     if true_mask is not None and bool((true_mask != IGNORE_INDEX).any()):
-        compared = _compare(task, true_mask, mask, pixel_uncertainty, distances)
+        compared = _compare(task, true_mask, mask, pixel_uncertainty, distances, disputed)
     return ImageScores(
         group=group,
         class_probability=np.asarray(class_probability, dtype=np.float64),
@@ -134,6 +141,7 @@ def _compare(
     mask: NDArray[np.integer],
     pixel_uncertainty: NDArray[np.floating],
     distances: bool,
+    disputed: NDArray[np.bool_] | None,
 ) -> MaskScores:
     known = true_mask != IGNORE_INDEX
     confusion = confusion_matrix(true_mask[known], mask[known], len(task.seg_classes))
@@ -141,19 +149,20 @@ def _compare(
     return MaskScores(
         confusion=confusion,
         histograms=uncertainty_histogram(pixel_uncertainty[known], (true_mask != mask)[known]),
-        distance=_distances(task, truth, found) if distances else {},
+        surfaces=_surfaces(task, truth, found) if distances else {},
         ratio_error=_ratio_error(task, truth, found),
+        disagreement=None if disputed is None else uncertainty_histogram(pixel_uncertainty, disputed),
     )
 
 
-def _distances(task: Task, truth: NDArray[np.integer], found: NDArray[np.integer]) -> dict[str, float]:
-    distance = {}
+def _surfaces(task: Task, truth: NDArray[np.integer], found: NDArray[np.integer]) -> dict[str, SurfaceScores]:
+    surfaces = {}
     for structure in task.structures:
         members = task.members(structure)
-        value = surface_distance(np.isin(truth, members), np.isin(found, members))
-        if value is not None:
-            distance[structure] = value
-    return distance
+        scores = surface_scores(np.isin(truth, members), np.isin(found, members))
+        if scores is not None:
+            surfaces[structure] = scores
+    return surfaces
 
 
 def _ratio_error(task: Task, truth: NDArray[np.integer], found: NDArray[np.integer]) -> float | None:

@@ -38,6 +38,15 @@ def calibration_error(draws: Array, confidence: Array, correct: Flags, bins: int
     return divide(np.abs(draws @ gap).sum(axis=1), draws.sum(axis=1))
 
 
+def adaptive_calibration_error(draws: Array, confidence: Array, correct: Flags, bins: int = 15) -> Array:
+    """ECE in bins that hold as many images each, equal confidences together; arguments as in `calibration_error`."""
+    ordered = np.sort(confidence)
+    edges = np.unique(ordered[np.arange(1, bins) * len(ordered) // bins])
+    index = np.searchsorted(edges, confidence, side="right")
+    gap = np.eye(len(edges) + 1)[index] * (correct - confidence)[:, None]
+    return divide(np.abs(draws @ gap).sum(axis=1), draws.sum(axis=1))
+
+
 def negative_log_likelihood(probability: Array, label: Labels) -> Array:
     """-ln p of the true class, (N,), from (N, K) probabilities; p is held at 1e-12 or above."""
     return -np.log(np.maximum(probability[np.arange(len(label)), label], 1e-12))
@@ -68,6 +77,18 @@ def risk_coverage_area(draws: Array, uncertainty: Array, wrong: Flags) -> Array:
     kept = right + mistaken
     risk = np.nan_to_num(divide(np.cumsum(mistaken, axis=1), np.cumsum(kept, axis=1)))
     return divide((kept * risk).sum(axis=1), kept.sum(axis=1))
+
+
+def risk_at_coverage(draws: Array, uncertainty: Array, wrong: Flags, coverage: float = 0.8) -> Array:
+    """Error rate among the least uncertain images, just so many that they are the share `coverage` of all or more.
+
+    Images that are as uncertain as the last one kept are kept, too; other arguments as in `risk_coverage_area`.
+    """
+    right, mistaken = (np.cumsum(counts, axis=1) for counts in counts_by_score(draws, uncertainty, wrong))
+    kept = right + mistaken
+    last = (kept >= coverage * kept[:, -1:] - 1e-9).argmax(axis=1)
+    rows = np.arange(len(draws))
+    return divide(mistaken[rows, last], kept[rows, last])
 
 
 def uncertainty_histogram(uncertainty: NDArray[np.floating], wrong: Flags) -> NDArray[np.int64]:

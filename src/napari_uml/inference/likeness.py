@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from napari_uml.data.view import network_view
+from napari_uml.familiarity import picture_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,13 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
     pixels
         (H, W) or (H, W, 3) in [0, 1]; the rectangle alone when only a rectangle is analysed.
     info
-        Of the model: its input, and `intensity`, mean and standard deviation a channel of the training images' pixels.
+        Of the model: its input, and `intensity`, mean and standard deviation a channel of the training images' pixels;
+        where it has a `familiarity`, the image's distance from the training images is compared with its threshold, too.
     """
     view = network_view(pixels, info.image_size, 3)
-    return (*_colour(view, info), *_shape(pixels.shape, info.image_size), *_intensity(view, info))
+    return (
+        *_colour(view, info), *_shape(pixels.shape, info.image_size), *_intensity(view, info), *_distance(pixels, info)
+    )  # fmt: skip
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
@@ -56,6 +60,18 @@ def _shape(shape: tuple[int, ...], size: int) -> Iterator[str]:
         yield f"The image is {ratio:.1f} times as long as wide and is squashed to a square; choose a rectangle."
     if size > BLOWN_UP * min(height, width):
         yield f"The image has {width} x {height} pixels, the model works on {size} x {size}: details are missing."
+
+
+def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
+    if info.familiarity is None:
+        return
+    distance = info.familiarity.distance(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+    if distance > info.familiarity.threshold:
+        yield (
+            f"The image is unlike the training images (distance {distance:.1f}; "
+            f"{1 - info.familiarity.false_alarms:.0%} of such images stay below {info.familiarity.threshold:.1f}): do "
+            "not rely on the answer."
+        )
 
 
 def _intensity(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:

@@ -52,6 +52,8 @@ class UMLPredictor:
         `float32`, `bf16` or `fp16`.
     path, sha256
         The weights file and its hash; None and empty for a network that comes from none.
+    evidence_scales
+        What the evidence of the class and of the pixels is multiplied by: tau of the weights' calibration, else 1.
     """
 
     def __init__(
@@ -60,12 +62,15 @@ class UMLPredictor:
         self.info = info
         self.sha256 = sha256
         self.path: Path | None = None
+        self.evidence_scales = (1.0, 1.0) if info.calibration is None else info.calibration.evidence_scales
         self._network = fold_batch_norm(network.eval())
         self._asked_precision = precision
         self._move(choose_device(device))
 
     @classmethod
-    def load(cls, name_or_path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
+    def load(
+        cls, name_or_path: str | Path, device: str = "auto", precision: str = "auto", *, calibrated: bool = True
+    ) -> Self:
         """A model ready to predict.
 
         Parameters
@@ -76,6 +81,9 @@ class UMLPredictor:
             auto, cpu, cuda, cuda:N or mps.
         precision
             float32, bf16, fp16, or auto: bf16 or fp16 where the device computes in it.
+        calibrated
+            Whether beliefs and uncertainties are those of the evidence times the weights' evidence scale, where they
+            have one; if not, the evidence is the network's own and `info` has no calibration, for it speaks of others.
 
         Raises
         ------
@@ -88,6 +96,8 @@ class UMLPredictor:
         """
         path = find_weights(name_or_path)
         info = read_info(path)
+        if not calibrated:
+            info = info.model_copy(update={"calibration": None})
         predictor = cls(info, build_network(info, load_tensors(path)), device, precision, sha256(path))
         predictor.path = path
         return predictor
@@ -201,7 +211,7 @@ class UMLPredictor:
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
             mask_map="mask" if self.info.config.evidential_mask else "mutual", seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
-            details=answer.details, corruption=corruption,
+            details=answer.details, corruption=corruption, evidence_scales=self.evidence_scales,
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -231,11 +241,13 @@ class UMLPredictor:
     def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
         output = self._run(batch, details)
-        evidence = output.mask_evidence.float()
+        of_class, of_pixels = self.evidence_scales
+        evidence = of_pixels * output.mask_evidence.float()
         maps = to_image(torch.cat([uncertainty(evidence), belief(evidence)], dim=1), shape)[0]
         scores = maps[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
         mask = scores.argmax(0).to(torch.uint8).cpu().numpy()
-        opinion = Opinion.from_evidence(self.info.task.cls_classes, output.class_evidence[0].float().cpu().numpy())
+        class_evidence = of_class * output.class_evidence[0].float().cpu().numpy()
+        opinion = Opinion.from_evidence(self.info.task.cls_classes, class_evidence)
         return _Look(mask, maps.cpu().numpy(), opinion, _details(output, shape) if details else None)
 
     def _run(self, batch: Tensor, intermediates: bool) -> UMLOutput:

@@ -136,6 +136,8 @@ class RunRecord(Settings):
         What computed, such as `cpu`, `CPU, 2 threads`, `bf16`.
     mask_map
         Which mask the pixel uncertainty belongs to, see `Prediction`.
+    evidence_scales
+        What the evidence of the class and of the pixels was multiplied by, see `Prediction`.
     opinion
         About the image, or the volume.
     slices
@@ -153,6 +155,7 @@ class RunRecord(Settings):
     precision: str
     seconds: float
     mask_map: str
+    evidence_scales: tuple[float, float] = (1.0, 1.0)
     opinion: OpinionRecord
     slices: tuple[SliceRecord, ...]
 
@@ -198,6 +201,7 @@ def make_record(
         precision=prediction.precision,
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
+        evidence_scales=prediction.evidence_scales,
         opinion=_opinion_record(prediction.opinion),
         slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
     )

@@ -10,7 +10,7 @@ from napari_uml.weights.registry import (
     sha256,
     user_folder,
 )
-from napari_uml.weights.tensors import check_fits, load_tensors, save_weights
+from napari_uml.weights.tensors import check_fits, load_tensors, save_weights, write_info
 from napari_uml.weights.user_models import delete_weights, import_weights, rename_weights, verify
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "sha256",
     "user_folder",
     "verify",
+    "write_info",
 ]

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from napari_uml.calibration import Calibration
 from napari_uml.config import Focus, Settings, Task, UMLConfig
 from napari_uml.errors import WeightsError
+from napari_uml.familiarity import Familiarity
 
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "napari_uml"
@@ -46,6 +47,8 @@ class WeightsInfo(Settings):
         Figures on the validation images (design.md, "Metrics record").
     calibration
         How the uncertainty becomes the chance of an error, with the validation set's name and n; None: not calibrated.
+    familiarity
+        How far an image may lie from the training images; None: only `intensity` is compared.
     intensity
         `mean` and `std` of the training images, on the [0, 1] scale, one number a channel.
     licence, not_for
@@ -66,6 +69,7 @@ class WeightsInfo(Settings):
     training: dict[str, JsonValue]
     validation: dict[str, JsonValue]
     calibration: Calibration | None = None
+    familiarity: Familiarity | None = None
     intensity: dict[Literal["mean", "std"], tuple[float, ...]]
     licence: str
     not_for: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from napari_uml.errors import WeightsError
-from napari_uml.weights.info import METADATA_KEY, WeightsInfo, check_kind, damaged
+from napari_uml.weights.info import METADATA_KEY, WeightsInfo, check_kind, damaged, read_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,35 @@ def save_weights(path: Path | str, tensors: Mapping[str, torch.Tensor], info: We
     content = save(stored, metadata={METADATA_KEY: info.model_dump_json()})
     with replacing(Path(path)) as part:
         part.write_bytes(content)
+
+
+def write_info(path: Path | str, info: WeightsInfo, destination: Path | str | None = None) -> None:
+    """Write a weights file anew with another description of itself; its tensors stay the same, byte by byte.
+
+    Parameters
+    ----------
+    path
+        The weights file.
+    info
+        What it says of itself from now on.
+    destination
+        Where to write; None: the file itself is replaced, whole or not at all.
+
+    Raises
+    ------
+    WeightsError
+        When the file is no weights file or cannot be written.
+    """
+    path = Path(path)
+    read_info(path)
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"][METADATA_KEY] = info.model_dump_json()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
+    with replacing(Path(destination or path)) as part:
+        part.write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
 
 
 def load_tensors(path: Path | str) -> dict[str, torch.Tensor]:

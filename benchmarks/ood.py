@@ -1,0 +1,107 @@
+"""Whether the gate for unfamiliar images sees what is unlike the training images.
+
+    python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FILE.csv] [--write FILE.safetensors]
+
+The gate is fitted on the training and validation images of --trained-on. Printed is, for noisy validation images and
+for the images of the other sets, the AUROC of the distance against the clean validation images, with its 95 % interval,
+and the share above the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device
+plays no part. --write makes a copy of the weights with the gate in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_uml.data.dataset import read_dataset, read_pair
+from napari_uml.data.view import network_view
+from napari_uml.evaluation.answer_table import RESAMPLES, estimate
+from napari_uml.evaluation.classification import auroc
+from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
+from napari_uml.familiarity import picture_statistics
+from napari_uml.weights import find_weights, read_info, write_info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_uml.data.dataset import Dataset
+    from napari_uml.familiarity import Familiarity
+    from napari_uml.weights import WeightsInfo
+
+SIGMAS = (0.05, 0.1, 0.2)
+HEADER = ("images", "n", "auroc", "low", "high", "above the threshold")
+
+
+def main() -> None:
+    """Fit, measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="name or path of a model")
+    parser.add_argument("--trained-on", type=Path, nargs="+", required=True, help="its data sets")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="sets of another modality or origin")
+    parser.add_argument("-o", "--output", type=Path, help="also write the table, FILE.csv")
+    parser.add_argument("--write", type=Path, help="also write the weights with the gate, FILE.safetensors")
+    args = parser.parse_args()
+
+    path = find_weights(args.model)
+    info, datasets = read_info(path), [read_dataset(folder) for folder in args.trained_on]
+    gate = fit_familiarity(datasets, info)
+    print(f"{gate.dataset}: {gate.n} training images, threshold {gate.threshold:.2f} from {gate.n_val} (val)")
+    rows = list(measure(gate, info, datasets, [read_dataset(folder) for folder in args.others]))
+    for row in rows:
+        print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.0%}".format(*row))
+    if args.output:
+        with args.output.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([HEADER, *rows])
+    if args.write:
+        write_info(path, info.model_copy(update={"familiarity": gate}), args.write)
+
+
+def measure(
+    gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]
+) -> Iterator[tuple[str, int, float, float, float, float]]:
+    """A row for every sigma and every other set; of a set without validation images, its test or training images."""
+    clean = distances(gate, statistics_of(datasets, info, "val"))
+    for sigma in SIGMAS:
+        yield row(f"noise, sigma {sigma:g}", gate, clean, distances(gate, noisy_statistics(datasets, info, sigma)))
+    for other in others:
+        split = next(split for split in ("val", "test", "train") if other.of_split(split))
+        yield row(f"{other.info.name}, {split}", gate, clean, distances(gate, statistics_of([other], info, split)))
+
+
+def noisy_statistics(datasets: list[Dataset], info: WeightsInfo, sigma: float) -> NDArray[np.float64]:
+    """Statistics of the validation images with noise on the network's input; grey images get grey noise."""
+    rows = []
+    for number, (dataset, record) in enumerate((d, r) for d in datasets for r in d.of_split("val")):
+        pixels, _ = read_pair(dataset, record)
+        view = network_view(pixels, info.image_size, info.task.channels)
+        channels = 1 if pixels.ndim == 2 or info.task.channels == 1 else 3
+        noise = np.random.default_rng(number).normal(0, sigma, (*view.shape[:2], channels))
+        rows.append(picture_statistics((view + noise).clip(0, 1)))
+    return np.array(rows)
+
+
+def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of every row (N, 35)."""
+    return np.array([gate.distance(one) for one in statistics])
+
+
+def row(
+    name: str, gate: Familiarity, clean: NDArray[np.float64], other: NDArray[np.float64]
+) -> tuple[str, int, float, float, float, float]:
+    """A line of the table."""
+    score, positive = np.concatenate([clean, other]), np.arange(len(clean) + len(other)) >= len(clean)
+    groups = np.arange(len(score)).astype(str)
+    found = estimate(lambda draws: auroc(draws, score, positive), groups, 0, RESAMPLES)
+    low, high = (found.value if end is None else end for end in (found.low, found.high))
+    return name, len(other), found.value, low, high, float((other > gate.threshold).mean())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

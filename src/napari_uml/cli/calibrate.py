@@ -1,0 +1,70 @@
+"""`napari-uml calibrate`: fit what a model's uncertainty means and write it into the weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from napari_uml.cli.common import DeviceOption, OverwriteOption, PrecisionOption, progress_bar
+
+if TYPE_CHECKING:
+    from napari_uml.calibration import Calibration
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="Path of a weights file or name of a model.")],
+    datasets: Annotated[list[Path], typer.Argument(help="Dataset folders.")],
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="The images to fit on; no others are opened.")
+    ] = "val",
+    target_risk: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.5, help="Share of wrong classes to remain among the images not referred."),
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Of the pixels drawn, the folds and the bootstrap.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.safetensors", help="Write there instead of into the file itself."),
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Fit evidence scale, chance of an error and referral threshold on a split, and write them into the weights.
+
+    The tensors stay as they are. A registered model is changed only when its path is given instead of its name.
+    """
+    from napari_uml.data.dataset import read_dataset
+    from napari_uml.evaluation.answers import read_answers
+    from napari_uml.evaluation.calibrate import calibrate as fit
+    from napari_uml.inference.files import refuse_existing
+    from napari_uml.inference.predictor import UMLPredictor
+    from napari_uml.weights import find_weights, read_info, write_info
+    from napari_uml.weights.registry import load_registry
+
+    if output is None and model in load_registry().models:
+        raise ValueError(
+            f"Expected a file to write for the registered model {model!r}, got none; use -o, or its path for its name."
+        )
+    if output is not None and not overwrite:
+        refuse_existing([output])
+    path, folders = find_weights(model), [read_dataset(folder) for folder in datasets]
+    predictor = UMLPredictor.load(path, device, precision, calibrated=False)
+    total = sum(len(folder.of_split(split)) for folder in folders)
+    with progress_bar() as bar:
+        images = read_answers(predictor, folders, split, seed)
+        answers = list(bar.track(images, total=total, description=f"{model}, {split}"))
+    name = ", ".join(folder.info.name for folder in folders)
+    fitted = fit(answers, predictor.info.task, dataset=name, split=split, target_risk=target_risk, seed=seed)
+    write_info(path, read_info(path).model_copy(update={"calibration": fitted}), output)
+    typer.echo(in_words(fitted))
+    typer.echo(f"Written into {output or path}.")
+
+
+def in_words(calibration: Calibration) -> str:
+    """What was fitted, a line each."""
+    from napari_uml.evaluation.card import calibration_lines
+
+    return "\n".join(calibration_lines(calibration))

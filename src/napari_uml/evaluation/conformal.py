@@ -1,0 +1,90 @@
+"""Sets with a stated coverage (split conformal prediction): of classes, and nested outlines of a structure.
+
+They hold for new images that are drawn as those of the calibration were, on average over such calibrations, and say
+nothing of other images.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_uml.calibration import Contours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_uml.evaluation.bootstrap import Array
+
+COVERAGE = 0.9
+SPARED = 0.05
+"""Share of a structure's size that may lie on the wrong side of an outline, so that stray pixels do not decide."""
+
+
+def class_set_threshold(true_probability: Array, coverage: float = COVERAGE) -> float:
+    """The p from which a class belongs to the set; 0, and so every class, with too few images for the coverage.
+
+    Parameters
+    ----------
+    true_probability
+        (N,) p of the true class of images that the model was not trained on.
+    coverage
+        Chance that the set of a new image holds its class.
+    """
+    return lower_quantile(true_probability, coverage)
+
+
+def class_set(probability: NDArray[np.floating], threshold: float) -> NDArray[np.intp]:
+    """Numbers of the classes whose p, of (K,), reaches the threshold, ascending; it may be empty."""
+    return np.flatnonzero(probability >= threshold)
+
+
+def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float = SPARED) -> tuple[float, float] | None:
+    """The least inner and the greatest outer threshold that hold for one image (see `Contours`); None without truth.
+
+    Parameters
+    ----------
+    probability
+        (P,) p of the structure at the image's pixels, or at some drawn evenly from them.
+    inside
+        (P,) whether the pixel truly belongs to it.
+    spared
+        Share of the structure's size.
+    """
+    if not inside.any():
+        return None
+    allowed = int(spared * inside.sum())
+    outside = np.sort(probability[~inside])[::-1]
+    inner = float(np.nextafter(outside[allowed], 2)) if len(outside) > allowed else 0.0
+    return min(inner, 1.0), float(np.sort(probability[inside])[allowed])
+
+
+def fit_contours(
+    limits: Sequence[tuple[float, float]], coverage: float = COVERAGE, spared: float = SPARED
+) -> Contours | None:
+    """Thresholds from the limits of single images; None with too few images for the coverage."""
+    inner, outer = (np.array(side) for side in zip(*limits, strict=True)) if limits else (np.empty(0), np.empty(0))
+    if _rank(len(inner), coverage) < 1:
+        return None
+    highest = -lower_quantile(-inner, coverage)
+    lowest = lower_quantile(outer, coverage)
+    return Contours(
+        inner=max(highest, lowest), outer=min(highest, lowest), spared=spared, coverage=coverage, n=len(inner)
+    )
+
+
+def lower_quantile(values: Array, coverage: float) -> float:
+    """The value that a new one reaches with this chance at least: the k-th smallest, k = floor((n + 1)(1 - coverage)).
+
+    0 when k is 0.
+    """
+    rank = _rank(len(values), coverage)
+    return float(np.sort(values)[rank - 1]) if rank else 0.0
+
+
+def _rank(n: int, coverage: float) -> int:
+    return math.floor((n + 1) * (1 - coverage) + 1e-9)
