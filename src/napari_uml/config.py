@@ -11,6 +11,9 @@ OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
+Arch = Literal["uml", "ec", "tbrats", "transunet", "bcs", "dsi-net"]
+"""UML and the systems that the paper compares it with, see `napari_uml.baselines.registry`."""
+
 
 class Settings(BaseModel):
     """Base of every settings object: frozen, and a name that is not a field is an error."""
@@ -98,8 +101,12 @@ class EncoderConfig(Settings):
 
 
 class UMLConfig(Settings):
-    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`)."""
+    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`).
 
+    A system other than UML (`arch`) takes from it the encoders and widths that it has a use for.
+    """
+
+    arch: Arch = "uml"
     num_classes: int = Field(ge=2)
     num_structures: int = Field(ge=2)
     class_encoder: EncoderConfig
