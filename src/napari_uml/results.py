@@ -19,6 +19,15 @@ PARTS: Final[tuple[Part, ...]] = ("mask", "class")
 Measure = Literal["vacuity", "entropy"]
 """What an uncertainty is: the mass u = K / T that no class got, or the entropy H(p) / ln K of probabilities."""
 
+SYMBOLS: Final[Mapping[Measure, str]] = {"vacuity": "u", "entropy": "entropy"}
+"""Short names of the uncertainty, for tables and legends."""
+
+SILENT: Final[Mapping[Part, str]] = {
+    "mask": "No structures: this model tells classes apart only.",
+    "class": "No class: this model finds structures only.",
+}
+"""What to say instead of the part that a system does not answer."""
+
 SUM_TOLERANCE = 1e-3
 """How far beliefs and uncertainty may be from a sum of 1 (half precision rounds by 5e-4)."""
 
@@ -104,6 +113,11 @@ class Opinion:
     def predicted(self) -> str:
         """Name of the most probable class."""
         return self.class_names[int(np.argmax(self.belief))]
+
+    @property
+    def superlative(self) -> str:
+        """What the predicted class has, for people."""
+        return "Most belief" if self.measure == "vacuity" else "Most probable"
 
     @property
     def dissonance(self) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
@@ -15,11 +14,15 @@ from napari_uml.config import Arch, Task, UMLConfig, preset
 from napari_uml.errors import WeightsError
 from napari_uml.inference.folding import fold_batch_norm
 from napari_uml.inference.predictor import UMLPredictor
-from napari_uml.nn.base import Network
 from napari_uml.nn.losses import uml_loss
 from napari_uml.training.learning import choose_trainable
 from napari_uml.training.transfer import transfer
 from napari_uml.weights import WeightsInfo, save_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_uml.nn.base import Network
 
 every_architecture = pytest.mark.parametrize("arch", list(ARCHITECTURES))
 LABELS = torch.tensor([0, 1])
@@ -199,5 +202,3 @@ def test_sizes_are_comparable_with_uml(arch):
         return sum(p.numel() for p in network.parameters())
 
     assert 0.3 < parameters(arch) / parameters("uml") < 1.3
-
-

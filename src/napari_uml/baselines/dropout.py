@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout (Gal and Ghahramani 2016): the trained network looks several times, each time with other holes."""
+"""Monte-Carlo dropout (Gal and Ghahramani 2016): the trained network looks several times, with other holes."""
 
 from __future__ import annotations
 

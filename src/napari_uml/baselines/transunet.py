@@ -1,4 +1,4 @@
-"""TransUNet (Chen et al. 2021): convolutions, a transformer on their coarsest features, a cascaded up-sampler; no class.
+"""TransUNet (Chen et al. 2021): convolutions, a transformer at the bottom, a cascaded up-sampler; no class.
 
 image (B, 3, H, W)
 encoder     f_1..4

@@ -62,8 +62,8 @@ def train(
     from napari_uml.training.planning import new_plan, resumed_plan
 
     named = {
-        "preset": preset, "arch": arch, "from": start, "pretrained": pretrained, "focus": focus, "vertical_flip": vertical_flip,
-        "name": name, "title": title,
+        "preset": preset, "arch": arch, "from": start, "pretrained": pretrained, "focus": focus,
+        "vertical_flip": vertical_flip, "name": name, "title": title,
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)

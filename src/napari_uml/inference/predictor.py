@@ -56,7 +56,12 @@ class UMLPredictor:
     """
 
     def __init__(
-        self, info: WeightsInfo, network: torch.nn.Module, device: str = "auto", precision: str = "auto", sha256: str = ""
+        self,
+        info: WeightsInfo,
+        network: torch.nn.Module,
+        device: str = "auto",
+        precision: str = "auto",
+        sha256: str = "",
     ) -> None:
         self.info = info
         self.sha256 = sha256

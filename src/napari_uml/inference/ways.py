@@ -27,9 +27,7 @@ _OF_ONE: Final[dict[str, Callable[[Network], nn.Module]]] = {
 }
 
 
-def load_way(
-    way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto"
-) -> UMLPredictor:
+def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto") -> UMLPredictor:
     """A predictor that looks several times.
 
     Parameters

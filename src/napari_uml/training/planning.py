@@ -34,8 +34,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     folders
         Dataset folders.
     options
-        Typed options that are no settings: some of `preset`, `arch`, `from`, `pretrained`, `focus`, `vertical_flip`, `name`,
-        `title`.
+        Typed options that are no settings: some of `preset`, `arch`, `from`, `pretrained`, `focus`, `vertical_flip`,
+        `name`, `title`.
     settings
         Typed fields of `TrainConfig`.
 
@@ -84,7 +84,8 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     """
     plan = read_plan(run)
     begun = {
-        "preset": plan.preset, "arch": plan.network.arch, "from": plan.start, "pretrained": plan.network.class_encoder.pretrained,
+        "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
+        "pretrained": plan.network.class_encoder.pretrained,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
     }  # fmt: skip

@@ -30,7 +30,7 @@ def validate(
     batch: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where nothing is known or said.
+    """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where not known or said.
 
     Parameters
     ----------

@@ -59,9 +59,11 @@ class ResultLayers:
         source
             The image layer that the result is about.
         result
-            Of a part of the image, too.
+            Of a part of the image, too. One of a model that finds no structures has no layers.
         """
         prediction, task = result.prediction, result.loaded.info.task
+        if "mask" not in prediction.answers:
+            return
         uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
         self._put(source, "uncertainty", uncertainty, where, _uncertainty_style())
         mask, where = _placed(prediction.mask.copy(), source, result)

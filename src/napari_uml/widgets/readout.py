@@ -77,8 +77,9 @@ def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
     at = (row, column) if stack is None else (element[stack], row, column)
     belief = prediction.pixel_belief[(*at[:-2], slice(None), row, column)]
     uncertainty = float(prediction.pixel_uncertainty[at])
+    probability = belief + np.float32(uncertainty / len(belief)) if prediction.measure == "vacuity" else belief
     return PixelOpinion(
-        prediction.structure_names, belief + np.float32(uncertainty / len(belief)), belief, uncertainty,
+        prediction.structure_names, probability, belief, uncertainty,
         float(dissonance(belief[:, None])[0]), int(prediction.mask[at]),
     )  # fmt: skip
 
