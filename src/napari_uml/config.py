@@ -199,6 +199,10 @@ class TrainConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0, description="decoupled weight decay (L2 for the paper recipe)")] = 0.05
     kl_scale: Annotated[float, Field(ge=0, description="final weight of the KL term; 1 in the paper")] = 0.2
     annealing_epochs: Annotated[int, Field(ge=1, description="epochs until the KL term has its full weight")] = 10
+    mutual_weight: Annotated[float, Field(ge=0, le=1, description="weight of the mutual loss L_m")] = 0.1
+    class_weight: Annotated[
+        float, Field(ge=0, le=1, description="weight of the class loss L_c; the mask loss L_s has the rest of 1")
+    ] = 0.5
     mask_cross_entropy: bool = Field(True, description="add cross-entropy to the mask loss")
     dice_source: Literal["expected", "softmax"] = Field(
         "expected",
@@ -227,6 +231,15 @@ class TrainConfig(Settings):
             recipe="paper", epochs=100, batch_size=8, learning_rate=1e-4, weight_decay=1e-5, kl_scale=1.0,
             annealing_epochs=50, mask_cross_entropy=False, balanced=0.0, ema=0.0,
         )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _weights_leave_something_for_the_mask(self) -> Self:
+        if self.mutual_weight + self.class_weight > 1:
+            raise ValueError(
+                f"Expected mutual_weight and class_weight of 1 together at most, got {self.mutual_weight:g} and "
+                f"{self.class_weight:g}."
+            )
+        return self
 
     @model_validator(mode="after")
     def _start_size_is_smaller(self) -> Self:

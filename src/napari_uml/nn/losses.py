@@ -7,7 +7,7 @@ adds a tensor up over the processes and is the identity for one process. Half ty
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -164,6 +164,7 @@ def uml_loss(
     mask_cross_entropy: bool = False,
     dice_source: str = "expected",
     all_sum: AllSum = identity,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> UMLLoss:
     """L = 0.1 L_m + 0.5 L_c + 0.4 L_s (Eq. 10), over the parts that a system has.
 
@@ -186,6 +187,8 @@ def uml_loss(
         See `evidential_mask_loss`.
     all_sum
         Adds up over processes.
+    weights
+        Of the three parts, by the names that `WEIGHTS` has.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def uml_loss(
         "class": _class_part(output, labels, kl_weight, all_sum),
         "mask": _mask_part(output, masks, kl_weight, mask_cross_entropy, dice_source, all_sum),
     }
-    total = torch.stack([WEIGHTS[name] * part for name, part in parts.items() if part is not None]).sum()
+    total = torch.stack([weights[name] * part for name, part in parts.items() if part is not None]).sum()
     if output.interaction is not None:
         total = total + INTERACTION_WEIGHT * _mean(output.interaction, torch.ones_like(output.interaction), all_sum)
     return UMLLoss(total, *(total.new_zeros(()) if part is None else part for part in parts.values()))

@@ -29,9 +29,11 @@ class LossModule(nn.Module):
     def forward(self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float) -> UMLLoss:
         """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes."""
         config = self.config
+        mutual, class_ = config.mutual_weight, config.class_weight
         return uml_loss(
-            self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum
-        )
+            self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
+            weights={"mutual": mutual, "class": class_, "mask": 1 - mutual - class_},
+        )  # fmt: skip
 
 
 class Anchor:
