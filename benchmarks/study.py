@@ -94,8 +94,8 @@ class Study:
         Largest number of training images a data set (and of test images, when it is a trial); None: all.
     trial
         Whether the numbers mean nothing, since sizes were given by hand.
-    title
-        Size, seeds, budget and machine, for the table's heading.
+    small
+        Whether it is of the small size.
     """
 
     data: Path
@@ -107,6 +107,7 @@ class Study:
     settings: Mapping[str, Any]
     images: int | None
     trial: bool
+    small: bool
 
     @property
     def size(self) -> str:
@@ -114,14 +115,13 @@ class Study:
         return self.folder.name
 
     @property
-    def title(self) -> str:
-        """Budget, seeds and machine."""
-        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    def budget(self) -> str:
+        """Size of the runs and their seeds, in words."""
         limit = f", at most {self.images} training images" if self.images else ""
         return (
             f"Preset {self.preset}, {self.settings['epochs']} epochs at {self.settings['image_size']} x "
-            f"{self.settings['image_size']}{limit}, random start; seeds {', '.join(map(str, self.seeds))}; "
-            f"{cuda}, {platform.machine()}, torch {torch.__version__.partition('+')[0]}."
+            f"{self.settings['image_size']}{limit}, random start, recipe modern; seeds "
+            f"{', '.join(map(str, self.seeds))}."
         )
 
 
@@ -147,7 +147,7 @@ def arguments(description: str) -> Study:
     folder = args.runs / (size if not args.preset else f"{size}-{preset}")
     return Study(
         args.data, folder, folder if trial else args.results, tuple(args.sets), tuple(args.seeds), preset, settings,
-        images, trial,
+        images, trial, args.small,
     )  # fmt: skip
 
 
@@ -165,6 +165,8 @@ class Scores:
         By structure (N,): Dice of all images, and ASSD in pixels, NaN where a mask lacks it; empty without a mask.
     histograms
         (N, 2, BINS) right and wrong pixels by uncertainty; None without a mask.
+    machine
+        What scored them.
     """
 
     groups: np.ndarray
@@ -174,16 +176,26 @@ class Scores:
     dice: dict[str, np.ndarray]
     distance: dict[str, np.ndarray]
     histograms: np.ndarray | None
+    machine: str
 
 
-def run_all(
-    study: Study, variants: Sequence[Variant], sigmas: Sequence[float] = (0.0,)
-) -> dict[tuple[str, str, float], list[Scores]]:
-    """Scores by data set, variant and sigma, a list over the seeds; what is missing is trained and scored.
+Found = dict[tuple[str, str, float], list[Scores]]
+"""Scores by data set, variant and sigma, a list over the seeds."""
+
+
+def machine() -> str:
+    """What computes here, in words."""
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    return f"{device}, torch {torch.__version__.partition('+')[0]}"
+
+
+def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] = (0.0,)) -> Found:
+    """Scores of every run; what is missing is trained and scored.
 
     An ensemble is one run of all seeds.
     """
-    found: dict[tuple[str, str, float], list[Scores]] = {}
+    found: Found = {}
     for name in study.sets:
         for variant in variants:
             for models, folder, seed in _models(study, variant, name):
@@ -197,13 +209,20 @@ def run_all(
 
 def read_scores(path: Path) -> Scores:
     """Read the JSON of a finished run."""
-    content = json.loads(path.read_text(encoding="utf-8"))["scores"]
+    record = json.loads(path.read_text(encoding="utf-8"))
+    content = record["scores"]
     maps = {name: {key: np.array(v, float) for key, v in content[name].items()} for name in ("dice", "distance")}
     arrays = {
         name: None if content[name] is None else np.array(content[name], float)
         for name in ("probability", "uncertainty", "histograms")
     }
-    return Scores(groups=np.array(content["groups"]), label=np.array(content["label"]), **maps, **arrays)
+    return Scores(
+        groups=np.array(content["groups"]),
+        label=np.array(content["label"]),
+        machine=record["machine"],
+        **maps,
+        **arrays,
+    )
 
 
 def splits(study: Study, name: str) -> tuple[Dataset, Dataset]:
@@ -267,7 +286,14 @@ def _score(
     labels = [-1 if not r.label else predictor.info.task.cls_classes.index(r.label) for r in test.records]
     content = _plain(scores, labels, predictor.info.task)
     seconds = time.perf_counter() - began
-    record = {"variant": variant.name, "set": name, "seed": seed, "sigma": sigma, "budget": study.title}
+    record = {
+        "variant": variant.name,
+        "set": name,
+        "seed": seed,
+        "sigma": sigma,
+        "budget": study.budget,
+        "machine": machine(),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps({**record, "seconds": round(seconds, 1), "scores": content}))
     print(f"{path}: scored in {seconds:.0f} s", flush=True)

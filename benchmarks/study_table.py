@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from study import Scores, Study
+    from study import Found, Scores, Study
 
 RESAMPLES: Final = 2000
 SEED: Final = 0
 LOWER_IS_BETTER: Final = ("ASSD",)
 NOTE: Final = (
-    "In brackets: bootstrap 95 % intervals; groups of test images and seeds are drawn together. An asterisk marks a "
-    "figure whose difference from {reference}, on the same draws, has an interval that leaves out 0: `*+` better, "
-    "`*-` worse. Dice counts all images (both masks empty is 1), ASSD is in pixels of the stored images and counts "
+    "In brackets: bootstrap 95 % intervals; groups of test images and seeds are drawn together. A triangle marks a "
+    "figure whose difference from {reference}, on the same draws, has an interval that leaves out 0: ▲ better, "
+    "▼ worse. Dice counts all images (both masks empty is 1), ASSD is in pixels of the stored images and counts "
     "those with the structure in both masks. The class and the mask come from the epoch with the best score on 15 % "
     "of the training groups; the figures are on images that had no part in training or in that choice."
 )
@@ -41,24 +41,23 @@ class Cell:
     difference: tuple[float, float, float] | None = None
 
     def mark(self, column: str) -> str:
-        """`*+` or `*-` when the difference is not by chance."""
+        """A triangle up (better) or down (worse) when the difference is not by chance."""
         if self.difference is None or self.difference[1] <= 0 <= self.difference[2]:
             return ""
         better = (self.difference[0] > 0) != column.startswith(LOWER_IS_BETTER)
-        return " *+" if better else " *-"
+        return " ▲" if better else " ▼"
 
 
 def figures(scores: Scores, draws: np.ndarray) -> dict[str, np.ndarray]:
     """Every figure of one run by the name of its column, (R,) for (R, N) draws; what it does not answer is absent."""
     columns: dict[str, np.ndarray] = {}
     known = scores.label >= 0
-    if scores.probability is not None and known.any():
+    if scores.probability is not None and scores.uncertainty is not None and known.any():
         p, label, used = scores.probability[known], scores.label[known], draws[:, known]
         predicted = p.argmax(1)
         columns["ACC"] = classification.accuracy(used, label=label, predicted=predicted)
         columns["F1"] = classification.f1_weighted(used, label=label, predicted=predicted)
         columns["AUC"] = classification.macro_auroc(used, label=label, probability=p)
-        assert scores.uncertainty is not None  # a class has an uncertainty  # noqa: S101
         wrong = predicted != label
         columns["AUROC wrong class"] = classification.auroc(used, score=scores.uncertainty[known], positive=wrong)
     for title, values in (("Dice", scores.dice), ("ASSD", scores.distance)):
@@ -114,10 +113,17 @@ def _cell(values: np.ndarray, reference: np.ndarray | None, is_reference: bool) 
 
 
 def publish(
-    name: str, study: Study, tables: Mapping[str, Mapping[str, Mapping[str, Cell]]], reference: str, about: str
+    name: str,
+    study: Study,
+    tables: Mapping[str, Mapping[str, Mapping[str, Cell]]],
+    reference: str,
+    about: str,
+    found: Found,
 ) -> Path:
     """Print the tables (by heading) and write `NAME-SIZE.csv` and `.md`; returns the Markdown file."""
-    parts = [f"# {name}: {about}", study.title]
+    machines = sorted({scores.machine for runs in found.values() for scores in runs})
+    command = f"python benchmarks/{name}.py" + (" --small" if study.small else "")
+    parts = [f"# {name}: {about}", f"`{command}`", study.budget, f"Scored on: {'; '.join(machines)}."]
     parts += ["A trial run: its numbers mean nothing."] if study.trial else []
     for heading, rows in tables.items():
         parts += [f"## {heading}", markdown(rows)]

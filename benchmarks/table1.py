@@ -32,7 +32,7 @@ def main() -> None:
     tables = {
         name: cells({system.title: found[name, system.name, 0.0] for system in SYSTEMS}, "UML") for name in study.sets
     }
-    publish("table1", study, tables, "UML", "UML and its rivals under one budget")
+    publish("table1", study, tables, "UML", "UML and its rivals under one budget", found)
 
 
 if __name__ == "__main__":

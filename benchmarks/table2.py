@@ -24,7 +24,7 @@ def main() -> None:
         for name in study.sets
         for sigma in SIGMAS
     }
-    publish("table2", study, tables, "UML", "noise on the input")
+    publish("table2", study, tables, "UML", "noise on the input", found)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ PARTS = [
 ]
 LOSSES = [
     PARTS[-1],
-    Variant("uml-mutual-0.3", "L_m 0.3, L_c 0.4, L_s 0.3", settings={"mutual_weight": 0.3, "class_weight": 0.4}),
-    Variant("uml-class-0.7", "L_m 0.1, L_c 0.7, L_s 0.2", settings={"class_weight": 0.7}),
-    Variant("uml-class-0.3", "L_m 0.1, L_c 0.3, L_s 0.6", settings={"class_weight": 0.3}),
+    Variant("uml-mutual-03", "L_m 0.3, L_c 0.4, L_s 0.3", settings={"mutual_weight": 0.3, "class_weight": 0.4}),
+    Variant("uml-class-07", "L_m 0.1, L_c 0.7, L_s 0.2", settings={"class_weight": 0.7}),
+    Variant("uml-class-03", "L_m 0.1, L_c 0.3, L_s 0.6", settings={"class_weight": 0.3}),
     Variant("uml-no-kl", "no KL term", settings={"kl_scale": 0.0}),
     Variant("uml-kl-1", "KL term with weight 1, as in the paper", settings={"kl_scale": 1.0}),
 ]
@@ -43,7 +43,7 @@ def main() -> None:
         tables[f"{name}, parts"] = cells(parts, reference)
         losses = {variant.title: found[name, variant.name, 0.0] for variant in LOSSES}
         tables[f"{name}, losses (UML: L_m 0.1, L_c 0.5, L_s 0.4, KL 0.2)"] = cells(losses, reference)
-    publish("table3", study, tables, reference, "parts and losses of UML")
+    publish("table3", study, tables, reference, "parts and losses of UML", found)
 
 
 def joined(classifier: Scores, segmenter: Scores) -> Scores:

@@ -49,6 +49,7 @@ class DSINet(Network):
         bottom, width = self.mask_encoder.channels[3], config.head_widths[-1]
         self.coarse = nn.Conv2d(bottom, config.num_structures, 1, bias=False)
         self.head = class_head(self.class_encoder.channels[3], config.head, config.head_widths)
+        self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(width, config.num_classes, bias=False)
         self.guide = CategoryGuide(bottom, width)
         self.decoder = UDecoder(self.mask_encoder.channels, config)
@@ -61,7 +62,7 @@ class DSINet(Network):
         coarse = self.coarse(masked[3])
         features = self.head(self.class_encoder(x)[3])
         located = features + features * mined_location(features, foreground(coarse))
-        class_logits = full_precision(self.classify(located.mean(dim=(2, 3))))
+        class_logits = full_precision(self.classify(self.dropout(located.mean(dim=(2, 3)))))
         prototype = class_logits.softmax(1) @ self.classify.weight  # (B, C)
         fine = self.decoder([*masked[:3], self.guide(masked[3], prototype)])
         votes = self.classify(pooled(located, shrink(foreground(fine), located)))

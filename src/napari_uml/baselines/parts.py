@@ -44,13 +44,17 @@ class UDecoder(nn.Module):
 
 
 class ClassHead(nn.Module):
-    """UML's class head without instruction: blocks, mean over the image, linear."""
+    """UML's class head without instruction: blocks, mean over the image, dropout, linear.
+
+    The dropout stands in for that of the instructor, so that Monte-Carlo dropout has something to say about the class.
+    """
 
     def __init__(self, channels: int, config: UMLConfig) -> None:
         super().__init__()
         self.head = class_head(channels, config.head, config.head_widths)
+        self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.head_widths[-1], config.num_classes, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, K)."""
-        return self.classify(self.head(features).mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.classify(self.dropout(self.head(features).mean(dim=(2, 3))))  # type: ignore[no-any-return]
