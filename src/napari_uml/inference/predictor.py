@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from napari_uml.baselines.registry import make_network
 from napari_uml.data.resize import find_focus, to_image, to_input
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
-from napari_uml.inference.folding import fold_batch_norm
 from napari_uml.inference.llvm import leave_triton_out
 from napari_uml.inference.noise import add_noise, check_sigma
 from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails, stack_predictions
 from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
 
 leave_triton_out()
-from napari_uml.baselines.registry import make_network  # noqa: E402 (imports timm)
+from napari_uml.inference.folding import fold_batch_norm  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, QSize, Qt
-from qtpy.QtGui import QBrush, QColor, QPainter, QPalette
+from qtpy.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ class BeliefBars(QWidget):
     def _name_width(self) -> int:
         if not self._named:
             return 0
-        advances = (self.fontMetrics().horizontalAdvance(name) for name in self._names)
+        bold = self.font()
+        bold.setBold(True)  # as the most believed class is
+        advances = (QFontMetrics(bold).horizontalAdvance(name) for name in self._names)
         return min(max(advances, default=0) + 2, self.width() * 2 // 5)
 
     def _is_top(self, number: int) -> bool:

@@ -76,7 +76,7 @@ class OpinionPanel(Panel):
         self.bars.setVisible(task is not None and "class" in answers)
         self.legend.setVisible(task is not None and "mask" in answers)
         if task is not None:
-            self.legend.set_task(task)
+            self.legend.set_task(task, result.prediction.measure if result else "vacuity")
         self._show_volume()
         self._show_slice()
         self.origin.setText(origin(result) if result else "")
