@@ -17,7 +17,7 @@ from napari_uml.nn.losses import (
     kl_to_uniform,
     uml_loss,
 )
-from napari_uml.nn.network import UMLOutput
+from napari_uml.nn.output import UMLOutput
 
 EVIDENTIAL = [evidential_cross_entropy, kl_to_uniform]
 ON_PIXELS = [*EVIDENTIAL, dice_loss]

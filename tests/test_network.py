@@ -6,9 +6,11 @@ from tests.tiny import tiny_network
 from torch import nn
 
 from napari_uml.config import EncoderConfig, UMLConfig, preset
+from napari_uml.nn.base import IMAGENET_MEAN, IMAGENET_STD
 from napari_uml.nn.evidence import dirichlet, evidence_from_logits
 from napari_uml.nn.losses import uml_loss
-from napari_uml.nn.network import IMAGENET_MEAN, IMAGENET_STD, Intermediates, UMLNetwork
+from napari_uml.nn.network import UMLNetwork
+from napari_uml.nn.output import Intermediates
 
 SWITCHES = [(True, True), (True, False), (False, True), (False, False)]
 

@@ -7,7 +7,9 @@ from tests.tiny import tiny_network
 from napari_uml.config import Task
 from napari_uml.errors import WeightsError
 from napari_uml.nn.network import UMLNetwork
-from napari_uml.training.transfer import CLASS_HEADS, STRUCTURE_HEADS, STRUCTURE_INPUTS, transfer
+from napari_uml.training.transfer import transfer
+
+LAST = UMLNetwork.last_layers
 
 OLD = Task(seg_classes=("background", "rim", "cup"), cls_classes=("normal", "glaucoma"))
 NEW = Task(seg_classes=("background", "cup", "vessel", "rim"), cls_classes=("glaucoma", "myopia", "normal"))
@@ -31,15 +33,15 @@ def test_heads_are_matched_by_name_and_new_names_stay_untrained():
     fresh = {name: value.clone() for name, value in new.state_dict().items()}
     assert transfer(new, old.state_dict(), OLD, NEW) == ("myopia", "vessel")
     before, after = old.state_dict(), new.state_dict()
-    for name in CLASS_HEADS:
+    for name in LAST.classes:
         assert torch.equal(after[name], torch.stack([before[name][1], fresh[name][1], before[name][0]]))
-    for name in STRUCTURE_HEADS:
+    for name in LAST.structures:
         rows = [before[name][0], before[name][2], fresh[name][2], before[name][1]]
         assert torch.equal(after[name], torch.stack(rows)), name
-    for name in STRUCTURE_INPUTS:
+    for name in LAST.structure_inputs:
         columns = [before[name][:, 0], before[name][:, 2], fresh[name][:, 2], before[name][:, 1]]
         assert torch.equal(after[name], torch.stack(columns, dim=1)), name
-    heads = {*CLASS_HEADS, *STRUCTURE_HEADS, *STRUCTURE_INPUTS}
+    heads = {*LAST.classes, *LAST.structures, *LAST.structure_inputs}
     for name in set(after) - heads:
         assert torch.equal(after[name], before[name]), name
 
@@ -47,7 +49,7 @@ def test_heads_are_matched_by_name_and_new_names_stay_untrained():
 def test_every_weight_that_depends_on_the_task_is_matched():
     small, large = network(OLD, 0).state_dict(), network(NEW, 0).state_dict()
     differ = {name for name in small if small[name].shape != large[name].shape}
-    assert differ == {*CLASS_HEADS, *STRUCTURE_HEADS, *STRUCTURE_INPUTS}
+    assert differ == {*LAST.classes, *LAST.structures, *LAST.structure_inputs}
 
 
 def test_a_structure_without_its_class_of_the_same_name_is_new():

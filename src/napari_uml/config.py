@@ -11,6 +11,9 @@ OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
+Arch = Literal["uml", "ec", "tbrats", "transunet", "bcs", "dsi-net"]
+"""UML and the systems that the paper compares it with, see `napari_uml.baselines.registry`."""
+
 
 class Settings(BaseModel):
     """Base of every settings object: frozen, and a name that is not a field is an error."""
@@ -98,8 +101,12 @@ class EncoderConfig(Settings):
 
 
 class UMLConfig(Settings):
-    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`)."""
+    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`).
 
+    A system other than UML (`arch`) takes from it the encoders and widths that it has a use for.
+    """
+
+    arch: Arch = "uml"
     num_classes: int = Field(ge=2)
     num_structures: int = Field(ge=2)
     class_encoder: EncoderConfig
@@ -192,6 +199,10 @@ class TrainConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0, description="decoupled weight decay (L2 for the paper recipe)")] = 0.05
     kl_scale: Annotated[float, Field(ge=0, description="final weight of the KL term; 1 in the paper")] = 0.2
     annealing_epochs: Annotated[int, Field(ge=1, description="epochs until the KL term has its full weight")] = 10
+    mutual_weight: Annotated[float, Field(ge=0, le=1, description="weight of the mutual loss L_m")] = 0.1
+    class_weight: Annotated[
+        float, Field(ge=0, le=1, description="weight of the class loss L_c; the mask loss L_s has the rest of 1")
+    ] = 0.5
     mask_cross_entropy: bool = Field(True, description="add cross-entropy to the mask loss")
     dice_source: Literal["expected", "softmax"] = Field(
         "expected",
@@ -220,6 +231,15 @@ class TrainConfig(Settings):
             recipe="paper", epochs=100, batch_size=8, learning_rate=1e-4, weight_decay=1e-5, kl_scale=1.0,
             annealing_epochs=50, mask_cross_entropy=False, balanced=0.0, ema=0.0,
         )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _weights_leave_something_for_the_mask(self) -> Self:
+        if self.mutual_weight + self.class_weight > 1:
+            raise ValueError(
+                f"Expected mutual_weight and class_weight of 1 together at most, got {self.mutual_weight:g} and "
+                f"{self.class_weight:g}."
+            )
+        return self
 
     @model_validator(mode="after")
     def _start_size_is_smaller(self) -> Self:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence  # noqa: TC003 (pydantic reads the annotations of EpochReport)
 from dataclasses import dataclass, field, replace
 from pathlib import Path  # noqa: TC003 (as above)
-from typing import Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+
+Part = Literal["mask", "class"]
+PARTS: Final[tuple[Part, ...]] = ("mask", "class")
+"""What a system can answer."""
+
+Measure = Literal["vacuity", "entropy"]
+"""What an uncertainty is: the mass u = K / T that no class got, or the entropy H(p) / ln K of probabilities."""
+
+SYMBOLS: Final[Mapping[Measure, str]] = {"vacuity": "u", "entropy": "entropy"}
+"""Short names of the uncertainty, for tables and legends."""
+
+SILENT: Final[Mapping[Part, str]] = {
+    "mask": "No structures: this model tells classes apart only.",
+    "class": "No class: this model finds structures only.",
+}
+"""What to say instead of the part that a system does not answer."""
 
 SUM_TOLERANCE = 1e-3
 """How far beliefs and uncertainty may be from a sum of 1 (half precision rounds by 5e-4)."""
@@ -18,28 +34,33 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """A belief per class and the uncertainty, which sum to 1 (Eq. 1-3).
+    """A belief per class and the uncertainty, which sum to 1 (Eq. 1-3); or probabilities and their entropy.
 
     Attributes
     ----------
     class_names
         K names.
     belief
-        (K,) belief masses in [0, 1).
+        (K,) belief masses in [0, 1). Of a system without evidence the probabilities, which sum to 1 by themselves.
     uncertainty
-        u in (0, 1], the mass that no class got.
+        u in (0, 1], the mass that no class got; or the entropy of the probabilities, in [0, 1].
+    measure
+        Which of the two.
     """
 
     class_names: tuple[str, ...]
     belief: Float
     uncertainty: float
+    measure: Measure = "vacuity"
 
     def __post_init__(self) -> None:
         if self.belief.shape != (len(self.class_names),):
             raise ValueError(f"Expected {len(self.class_names)} beliefs, got an array of shape {self.belief.shape}.")
-        total = float(self.belief.sum()) + self.uncertainty
+        vacuous = self.measure == "vacuity"
+        total = float(self.belief.sum()) + (self.uncertainty if vacuous else 0)
         if not abs(total - 1) <= SUM_TOLERANCE:
-            raise ValueError(f"Expected beliefs and uncertainty to sum to 1, got {total:.6f}.")
+            what = "beliefs and uncertainty" if vacuous else "probabilities"
+            raise ValueError(f"Expected {what} to sum to 1, got {total:.6f}.")
 
     @classmethod
     def from_evidence(cls, class_names: Sequence[str], evidence: NDArray[np.floating]) -> Self:
@@ -49,35 +70,54 @@ class Opinion:
         return cls(tuple(class_names), (evidence / strength).astype(np.float32), evidence.size / strength)
 
     @classmethod
+    def from_probability(cls, class_names: Sequence[str], probability: NDArray[np.floating]) -> Self:
+        """The answer of a system without evidence: K probabilities that sum to 1, and H(p) / ln K."""
+        p = np.asarray(probability, dtype=np.float64)
+        entropy = -float(np.sum(p * np.log(np.where(p > 0, p, 1)))) / np.log(p.size)
+        return cls(tuple(class_names), p.astype(np.float32), min(max(float(entropy), 0.0), 1.0), "entropy")
+
+    @classmethod
     def fuse(cls, opinions: Sequence[Opinion]) -> Opinion:
         """Averaging belief fusion (Jøsang 2016): the opinion that the mean evidence holds.
 
         For slices of one volume, whose evidence is not independent: more slices do not make u smaller by themselves.
+        Opinions without evidence are fused by their mean probabilities.
 
         Raises
         ------
         ValueError
             When there is no opinion, or they speak of different classes.
         """
-        if len({o.class_names for o in opinions}) != 1:
+        if len({(o.class_names, o.measure) for o in opinions}) != 1:
             raise ValueError("Expected one or more opinions about the same classes.")
+        if opinions[0].measure == "entropy":
+            return cls.from_probability(opinions[0].class_names, np.mean([o.belief for o in opinions], axis=0))
         mean = np.mean([o.evidence for o in opinions], axis=0)
         return cls.from_evidence(opinions[0].class_names, mean)
 
     @property
     def evidence(self) -> NDArray[np.float64]:
-        """(K,) evidence e = b T, non-negative."""
+        """(K,) evidence e = b T, non-negative; an opinion that has none raises ValueError."""
+        if self.measure != "vacuity":
+            raise ValueError("Expected an opinion that rests on evidence, got probabilities.")
         return np.asarray(self.belief, dtype=np.float64) * len(self.class_names) / self.uncertainty
 
     @property
     def probability(self) -> Float:
         """(K,) expected probabilities p = alpha / T = b + u / K; they sum to 1."""
+        if self.measure == "entropy":
+            return self.belief
         return (self.belief + self.uncertainty / len(self.class_names)).astype(np.float32)
 
     @property
     def predicted(self) -> str:
         """Name of the most probable class."""
         return self.class_names[int(np.argmax(self.belief))]
+
+    @property
+    def superlative(self) -> str:
+        """What the predicted class has, for people."""
+        return "Most belief" if self.measure == "vacuity" else "Most probable"
 
     @property
     def dissonance(self) -> float:
@@ -186,8 +226,8 @@ class Prediction:
         The rectangle that the answer comes from, one a slice; None where the whole image was read once. Outside it
         every pixel is background: with the uncertainty of the first look where there was one, else with u = 1.
     mask_map
-        Which distribution the uncertainty belongs to: "mask" (evidential mask head, the mask's own) or "mutual" (the
-        mutual decoder's, as in the paper).
+        Which distribution the uncertainty belongs to: "mask" (the mask's own) or "mutual" (the mutual decoder's, as in
+        the paper).
     seconds
         Wall time of the prediction.
     model, device, precision, sigma, seed
@@ -199,6 +239,11 @@ class Prediction:
         On request only.
     evidence_scales
         What the evidence of the class and of the pixels was multiplied by, from the weights' calibration.
+    answers
+        What the system answers. On the other part it knows nothing and has no belief, u = 1; such a mask is empty, and
+        neither is worth showing.
+    measure
+        What the uncertainty of the pixels is; the beliefs of a system without evidence are its probabilities.
     """
 
     mask: NDArray[np.uint8]
@@ -217,6 +262,8 @@ class Prediction:
     details: PredictionDetails | None = None
     corruption: Corruption | None = None
     evidence_scales: tuple[float, float] = (1.0, 1.0)
+    answers: tuple[Part, ...] = PARTS
+    measure: Measure = "vacuity"
 
     def __post_init__(self) -> None:
         if self.pixel_uncertainty.shape != self.mask.shape:
@@ -237,6 +284,8 @@ class Prediction:
     @property
     def pixel_probability(self) -> Float:
         """Expected probability of every structure, shape of `pixel_belief`; sums to 1 over the structures."""
+        if self.measure == "entropy":
+            return self.pixel_belief
         axis = self.mask.ndim - 2
         return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / np.float32(len(self.structure_names))
 

@@ -10,6 +10,7 @@ import pytest
 from napari_uml.inference import llvm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -47,3 +48,15 @@ def test_triton_that_is_loaded_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "triton", sys)
     assert not llvm.leave_triton_out()
     assert sys.modules["triton"] is sys
+
+
+def test_the_predictor_leaves_it_out_before_anything_imports_timm(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    (tmp_path / "maps").write_text("/lib/libLLVM-15.so.1")
+    said = run_python(
+        "-c",
+        "import sys, pathlib; from napari_uml.inference import llvm; llvm.MAPS = pathlib.Path('maps'); "
+        "import napari_uml.inference.predictor; print('timm' in sys.modules, sys.modules['triton'])",
+    )
+    assert said.split() == ["True", "None"]

@@ -12,7 +12,7 @@ from napari_uml.config import Focus
 from napari_uml.errors import DeviceError, ImageError, MemoryLimitError, WeightsError
 from napari_uml.inference.devices import Device
 from napari_uml.inference.predictor import UMLPredictor, build_network
-from napari_uml.nn.network import UMLOutput
+from napari_uml.nn.output import UMLOutput
 from napari_uml.results import Box
 from napari_uml.weights import load_tensors, save_weights
 

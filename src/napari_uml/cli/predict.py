@@ -132,9 +132,14 @@ def result_folders(images: Sequence[Path], output: Path) -> list[Path]:
 
 def in_words(record: RunRecord) -> str:
     """The opinion in one line."""
+    from napari_uml.results import SILENT
+
+    if "class" not in record.answers:
+        return f"{record.image.name}: {SILENT['class']}"
     opinion = record.opinion
+    what, doubt = ("belief", "uncertainty") if opinion.measure == "vacuity" else ("probability", "entropy")
     beliefs = ", ".join(f"{name} {belief:.2f}" for name, belief in opinion.belief.items())
-    return f"{record.image.name}: {opinion.predicted} (belief: {beliefs}; uncertainty {opinion.uncertainty:.2f})"
+    return f"{record.image.name}: {opinion.predicted} ({what}: {beliefs}; {doubt} {opinion.uncertainty:.2f})"
 
 
 def _predict_all(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from napari_uml.cli.options import with_options_of
-from napari_uml.config import PRESETS, TrainConfig
+from napari_uml.config import PRESETS, Arch, TrainConfig
 
 
 @with_options_of(TrainConfig, "Settings of the training", {"--recipe paper": TrainConfig.paper()})
@@ -25,6 +25,10 @@ def train(
     ] = False,
     preset: Annotated[
         str | None, typer.Option(help=f"{', '.join(PRESETS)}.", show_default="compact, or the network of --from")
+    ] = None,
+    arch: Annotated[
+        Arch | None,
+        typer.Option(help=f"What to train: {', '.join(get_args(Arch))}.", show_default="uml, or that of --from"),
     ] = None,
     start: Annotated[
         str | None,
@@ -58,8 +62,8 @@ def train(
     from napari_uml.training.planning import new_plan, resumed_plan
 
     named = {
-        "preset": preset, "from": start, "pretrained": pretrained, "focus": focus, "vertical_flip": vertical_flip,
-        "name": name, "title": title,
+        "preset": preset, "arch": arch, "from": start, "pretrained": pretrained, "focus": focus,
+        "vertical_flip": vertical_flip, "name": name, "title": title,
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)

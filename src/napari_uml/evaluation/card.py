@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_uml.baselines.registry import ARCHITECTURES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,9 +37,8 @@ def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]]
     looks = ", looks twice at photographs where they are small" if info.focus else ""
     parts = [
         f"# {info.title} (`{info.name}`, version {info.version})",
-        f"Finds **{', '.join(info.task.structures)}** and tells **{', '.join(info.task.cls_classes)}** apart in images "
-        f"of the kind: {info.task.modality or 'not stated'}. Its input is {info.image_size} x {info.image_size} "
-        f"pixels{looks}.",
+        f"{_does(info)} in images of the kind: {info.task.modality or 'not stated'}. Its input is "
+        f"{info.image_size} x {info.image_size} pixels{looks}.",
         f"**What it is not for.** {info.not_for}",
         *(_evaluated(records) if records else _best_epoch(info)),
         *_calibration(info),
@@ -48,6 +49,18 @@ def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]]
         "\n".join(f"- {line}" for line in info.licence.splitlines() or ["not stated"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _does(info: WeightsInfo) -> str:
+    """What the model answers, and by which system when it is not UML."""
+    architecture = ARCHITECTURES[info.config.arch]
+    parts = {
+        "mask": f"finds **{', '.join(info.task.structures)}**",
+        "class": f"tells **{', '.join(info.task.cls_classes)}** apart",
+    }
+    does = " and ".join(parts[part] for part in architecture.answers)
+    system = "" if info.config.arch == "uml" else f"A baseline, {architecture.title}: "
+    return f"{system}{does if system else does[0].upper() + does[1:]}"
 
 
 def _evaluated(records: Sequence[tuple[float, MetricsRecord]]) -> list[str]:

@@ -74,22 +74,27 @@ def score_images(
             pixel_uncertainty=prediction.pixel_uncertainty,
             class_probability=opinion.probability,
             class_uncertainty=opinion.uncertainty,
-            true_mask=renumbered(mask, dataset.info, task),
-            label=task.cls_classes.index(record.label) if record.label else None,
+            true_mask=renumbered(mask, dataset.info, task) if "mask" in prediction.answers else None,
+            label=task.cls_classes.index(record.label) if record.label and "class" in prediction.answers else None,
             disputed=read_disputed(dataset, record),
         )
 
 
 def record_of(scores: Sequence[ImageScores], predictor: UMLPredictor, dataset: Dataset, split: Split) -> MetricsRecord:
-    """The metrics record of the scores of a split, without structures that only the model knows."""
+    """The metrics record of the scores of a split, without structures that only the model knows.
+
+    What the model does not answer has no figures either.
+    """
     task, known = predictor.info.task, {*dataset.info.seg_classes}
     foreign = [
         name for name in task.structures if not known.issuperset(task.seg_classes[i] for i in task.members(name))
     ]
+    doubts = {"u_image": [s.class_uncertainty for s in scores], "u_pixel": [s.pixel_uncertainty for s in scores]}
+    silent = {name for name, values in doubts.items() if min(values) == 1}  # u = 1 everywhere: not answered
     metrics = {
         name: metric
         for name, metric in metrics_record(scores, task).items()
-        if not (name.startswith(STRUCTURE_FIGURES) and name.partition("/")[2] in foreign)
+        if not (name.startswith(STRUCTURE_FIGURES) and name.partition("/")[2] in foreign) and name not in silent
     }
     return MetricsRecord(
         model=predictor.info.name, dataset=dataset.info.name, split=split, n=len(scores), metrics=metrics

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_uml.nn.encoders import Encoder
+
 if TYPE_CHECKING:
-    from napari_uml.nn.network import UMLNetwork
+    from typing import TypeVar
+
+    AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
-def fold_batch_norm(network: UMLNetwork) -> UMLNetwork:
+def fold_batch_norm(network: AnyNetwork) -> AnyNetwork:
     """Fold every batch normalisation that directly follows a convolution; in place, same function up to rounding.
 
     Parameters
@@ -19,12 +23,12 @@ def fold_batch_norm(network: UMLNetwork) -> UMLNetwork:
     network
         In evaluation mode.
     """
-    for encoder in (network.class_encoder, network.mask_encoder):
-        encoder.backbone = _fold_traced(encoder.backbone)
-    for part in (network.mutual, network.navigator, network.instructor):
-        for module in part.modules():
-            if isinstance(module, nn.Sequential):
-                _fold_sequential(module)
+    for module in list(network.modules()):
+        if isinstance(module, Encoder):
+            module.backbone = _fold_traced(module.backbone)
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            _fold_sequential(module)
     return network
 
 

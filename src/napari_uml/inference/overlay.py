@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_uml.inference.files import refuse_existing, replacing
 from napari_uml.inference.page import LINE, MARGIN, Page, fitted, shade, tint
+from napari_uml.results import SILENT, SYMBOLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
-    from napari_uml.results import Box, Prediction
+    from napari_uml.results import Box, Opinion, Prediction
 
 RESEARCH_ONLY = "Research use only, not a medical device."
 
@@ -75,16 +76,15 @@ def draw_overlay(pixels: NDArray[np.float32], prediction: Prediction, task: Task
     mask, uncertainty, box = prediction.mask[at], prediction.pixel_uncertainty[at], prediction.looked_at[number or 0]
     size = _picture_size(*mask.shape)
     fitted_mask = fitted(mask, size)
-    pictures = {
-        "Structures": tint(fitted(pixels[at], size), fitted_mask, task.colors),
-        f"Uncertainty u of the {WHOSE[prediction.mask_map]}": shade(fitted(uncertainty, size), fitted_mask),
-    }
+    pictures = {"Structures": tint(fitted(pixels[at], size), fitted_mask, task.colors)}
+    if "mask" in prediction.answers:
+        pictures[uncertainty_heading(prediction)] = shade(fitted(uncertainty, size), fitted_mask)
     corners, column, below = _places(size)
     rows = max(len(task.cls_classes) + 1, len(task.seg_classes) + 2)
     page = Page(corners[1][0] + max(size[0], column) + MARGIN, below + (rows + 1) * LINE + FOOTER)
     which = "" if number is None else f", slice {number} (0 to {len(prediction.opinions) - 1})"
     page.text(MARGIN, MARGIN + LINE // 2, title + which, size=13, bold=True)
-    for (heading, picture), (left, top) in zip(pictures.items(), corners, strict=True):
+    for (heading, picture), (left, top) in zip(pictures.items(), corners, strict=False):
         page.text(left, top - LINE // 2, heading, bold=True)
         page.picture(picture, left, top)
         _draw_box(page, box, mask.shape, size, left, top)
@@ -92,6 +92,12 @@ def draw_overlay(pixels: NDArray[np.float32], prediction: Prediction, task: Task
     _draw_legend(page, 2 * MARGIN + column, below, column, prediction, mask, uncertainty, task)
     page.text(MARGIN, page.height - LINE, _footer(prediction), size=8, color="#555555")
     return page
+
+
+def uncertainty_heading(prediction: Prediction) -> str:
+    """What the map of the uncertainty is, for people."""
+    whose = WHOSE[prediction.mask_map]
+    return f"Uncertainty u of the {whose}" if prediction.measure == "vacuity" else f"Entropy of the {whose}"
 
 
 def shown_slice(prediction: Prediction) -> int | None:
@@ -129,10 +135,14 @@ def _draw_box(page: Page, box: Box | None, shape: tuple[int, ...], size: tuple[i
 
 def _draw_opinion(page: Page, left: int, top: int, width: int, prediction: Prediction) -> None:
     """One line that says it, then a bar a class and one for u."""
-    said = "Whole stack, most belief" if len(prediction.opinions) > 1 else "Most belief"
+    if "class" not in prediction.answers:
+        page.text(left, top, SILENT["class"], bold=True, room=width)
+        return
     opinion = prediction.opinion
+    said = opinion.superlative
+    said = f"Whole stack, {said.lower()}" if len(prediction.opinions) > 1 else said
     page.text(left, top, f"{said}: {opinion.predicted} ({opinion.belief.max():.2f})", bold=True, room=width)
-    masses = [*zip(opinion.class_names, opinion.belief, strict=True), ("uncertainty", opinion.uncertainty)]
+    masses = [*zip(opinion.class_names, opinion.belief, strict=True), (_doubt(opinion), opinion.uncertainty)]
     begin, length = left + 0.42 * width, 0.46 * width
     for row, (name, mass) in enumerate(masses, start=1):
         y, last = top + row * LINE, row == len(masses)
@@ -153,29 +163,39 @@ def _draw_legend(
     task: Task,
 ) -> None:
     """A line a structure with its share and mean u, then the scale of the uncertainty."""
+    if "mask" not in prediction.answers:
+        page.text(left, top, SILENT["mask"], bold=True, room=width)
+        return
     page.text(left, top, "Found", bold=True)
+    symbol = SYMBOLS[prediction.measure]
     row = 1
     for number, (name, color) in enumerate(zip(task.seg_classes, task.colors, strict=True)):
         if number == 0:
             continue
         page.bar(left, top + row * LINE, 22, color)
         page.text(left + 34, top + row * LINE, name, room=0.3 * width)
-        page.text(left + 0.36 * width, top + row * LINE, _found(mask == number, uncertainty))
+        page.text(left + 0.36 * width, top + row * LINE, _found(mask == number, uncertainty, symbol))
         row += 1
     y = top + row * LINE
     page.scale(left, y, 0.6 * width)
     page.text(left + 0.6 * width + 12, y, f"mean {uncertainty[uncertainty < 1].mean():.2f}")
-    page.text(left, y + LINE, "u = 0: sure", size=8)
-    page.text(left + 0.6 * width, y + LINE, "u = 1: knows nothing", size=8, align="center")
+    page.text(left, y + LINE, f"{symbol} = 0: sure", size=8)
+    page.text(left + 0.6 * width, y + LINE, f"{symbol} = 1: knows nothing", size=8, align="center")
     if prediction.looked_at != (None,) * len(prediction.looked_at):
         page.text(left, y + 2 * LINE, "dashed: the part that was looked at", size=8)
 
 
-def _found(inside: NDArray[np.bool_], uncertainty: NDArray[np.float32]) -> str:
+def _doubt(opinion: Opinion) -> str:
+    return "uncertainty" if opinion.measure == "vacuity" else "entropy"
+
+
+def _found(inside: NDArray[np.bool_], uncertainty: NDArray[np.float32], symbol: str) -> str:
     if not inside.any():
         return "not found"
     share = inside.mean()
-    return f"{f'{share:.1%}' if share >= 0.001 else '< 0.1%'} of the image, mean u {uncertainty[inside].mean():.2f}"
+    return (
+        f"{f'{share:.1%}' if share >= 0.001 else '< 0.1%'} of the image, mean {symbol} {uncertainty[inside].mean():.2f}"
+    )
 
 
 def _footer(prediction: Prediction) -> str:

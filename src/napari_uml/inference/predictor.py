@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
+from napari_uml.baselines.registry import make_network
 from napari_uml.data.resize import find_focus, to_image, to_input
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
-from napari_uml.inference.folding import fold_batch_norm
 from napari_uml.inference.llvm import leave_triton_out
 from napari_uml.inference.noise import add_noise, check_sigma
-from napari_uml.nn.evidence import belief, uncertainty
+from napari_uml.nn.evidence import full_precision
+from napari_uml.nn.output import Answer
 from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails, stack_predictions
 from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
 
 leave_triton_out()
-from napari_uml.nn.network import UMLNetwork  # noqa: E402 (imports timm)
+from napari_uml.inference.folding import fold_batch_norm  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_uml.nn.network import UMLOutput
+    from napari_uml.nn.base import Network
+    from napari_uml.nn.output import UMLOutput
+    from napari_uml.results import Measure, Part
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,12 @@ class UMLPredictor:
     """
 
     def __init__(
-        self, info: WeightsInfo, network: UMLNetwork, device: str = "auto", precision: str = "auto", sha256: str = ""
+        self,
+        info: WeightsInfo,
+        network: torch.nn.Module,
+        device: str = "auto",
+        precision: str = "auto",
+        sha256: str = "",
     ) -> None:
         self.info = info
         self.sha256 = sha256
@@ -209,9 +217,10 @@ class UMLPredictor:
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
-            mask_map="mask" if self.info.config.evidential_mask else "mutual", seconds=time.perf_counter() - began,
+            mask_map=look.mask_map, seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
             details=answer.details, corruption=corruption, evidence_scales=self.evidence_scales,
+            answers=look.answers, measure=look.measure,
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -242,13 +251,14 @@ class UMLPredictor:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
         output = self._run(batch, details)
         of_class, of_pixels = self.evidence_scales
-        evidence = of_pixels * output.mask_evidence.float()
-        maps = to_image(torch.cat([uncertainty(evidence), belief(evidence)], dim=1), shape)[0]
-        scores = maps[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
-        mask = scores.argmax(0).to(torch.uint8).cpu().numpy()
-        class_evidence = of_class * output.class_evidence[0].float().cpu().numpy()
-        opinion = Opinion.from_evidence(self.info.task.cls_classes, class_evidence)
-        return _Look(mask, maps.cpu().numpy(), opinion, _details(output, shape) if details else None)
+        return _Look(
+            *_mask_and_maps(output, len(self.info.task.seg_classes), shape, of_pixels),
+            opinion=_opinion(output, self.info.task.cls_classes, of_class),
+            details=_details(output, shape) if details else None,
+            mask_map="mask" if output.evidential_mask or output.mutual_evidence is None else "mutual",
+            answers=output.answers,
+            measure="vacuity" if output.mask_answer is None else output.mask_answer.measure,
+        )
 
     def _run(self, batch: Tensor, intermediates: bool) -> UMLOutput:
         batch = batch.to(self.device.name, memory_format=torch.channels_last)
@@ -268,10 +278,37 @@ class _Look:
     mask: NDArray[np.uint8]
     maps: NDArray[np.float32]
     opinion: Opinion
-    details: PredictionDetails | None = None
+    details: PredictionDetails | None
+    mask_map: str
+    answers: tuple[Part, ...]
+    measure: Measure
 
 
-def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwork:
+def _mask_and_maps(
+    output: UMLOutput, structures: int, shape: tuple[int, int], scale: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The mask (H, W) and the maps (1 + Q, H, W): u, then the beliefs; without an answer u = 1 and no belief."""
+    evidence = output.mask_evidence
+    answer = output.mask_answer if evidence is None else Answer.from_evidence(scale * full_precision(evidence))
+    if answer is None:
+        maps = np.zeros((1 + structures, *shape), dtype=np.float32)
+        maps[0] = 1
+        return np.zeros(shape, dtype=np.uint8), maps
+    joined = to_image(torch.cat([answer.uncertainty, answer.belief], dim=1).float(), shape)[0]
+    scores = joined[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
+    return scores.argmax(0).to(torch.uint8).cpu().numpy(), joined.cpu().numpy()
+
+
+def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion:
+    """About the class; without an answer the opinion that no evidence holds, u = 1."""
+    if output.class_evidence is not None:
+        return Opinion.from_evidence(names, scale * output.class_evidence[0].float().cpu().numpy())
+    if output.class_logits is not None:
+        return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
+    return Opinion.from_evidence(names, np.zeros(len(names)))
+
+
+def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
     """The network that the weights name, filled with them and in evaluation mode.
 
     Raises
@@ -279,7 +316,7 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> UMLNetwor
     WeightsError
         When a tensor is missing, left over or of another shape.
     """
-    network = UMLNetwork(info.config, download=False)
+    network = make_network(info.config, download=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     network.load_state_dict(dict(tensors), assign=True)
@@ -300,16 +337,25 @@ def _inside(roi: Box | None, shape: tuple[int, ...]) -> Box | None:
 
 
 def _placed(look: _Look, box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None) -> _Look:
-    """A look at a rectangle laid on the whole image; around it background with the uncertainty `outside`, else 1."""
+    """A look at a rectangle laid on the whole image; around it background with the uncertainty `outside`, else 1.
+
+    Probabilities sum to 1 without the uncertainty: they are even where nobody looked.
+    """
     if box is None:
         return look
     mask = np.zeros(shape[:2], dtype=np.uint8)
     mask[box.slices] = look.mask
     maps = np.zeros((look.maps.shape[0], *shape[:2]), dtype=np.float32)
     maps[0] = 1.0 if outside is None else outside
-    maps[1] = 1.0 - maps[0]
+    if look.measure == "vacuity":
+        maps[1] = 1.0 - maps[0]
+    elif outside is None:
+        maps[1:] = 1.0 / len(maps[1:])
+    else:
+        maps[1] = 1.0
     maps[:, *box.slices] = look.maps
-    return _Look(mask, maps, look.opinion, look.details and _placed_details(look.details, box, shape))
+    details = look.details and _placed_details(look.details, box, shape)
+    return replace(look, mask=mask, maps=maps, details=details)
 
 
 def _placed_details(details: PredictionDetails, box: Box, shape: tuple[int, ...]) -> PredictionDetails:
@@ -323,8 +369,10 @@ def _placed_details(details: PredictionDetails, box: Box, shape: tuple[int, ...]
     return PredictionDetails(mutual, reliable)
 
 
-def _details(output: UMLOutput, shape: tuple[int, int]) -> PredictionDetails:
-    """The masks in between on a grid (H, W)."""
+def _details(output: UMLOutput, shape: tuple[int, int]) -> PredictionDetails | None:
+    """The masks in between on a grid (H, W); None of a system that has no mutual mask."""
+    if output.mutual_evidence is None:
+        return None
     mutual = to_image(output.mutual_evidence.float(), shape)[0].argmax(0).to(torch.uint8).cpu().numpy()
     reliable = None if output.intermediates is None else output.intermediates.reliable_top
     if reliable is None:

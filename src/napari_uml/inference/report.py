@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from napari_uml.inference.files import refuse_existing, replacing
-from napari_uml.inference.overlay import RESEARCH_ONLY, WHOSE, shown_slice
+from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
 from napari_uml.inference.page import fitted, shade, tint
 from napari_uml.inference.reproduce import as_command, as_python
+from napari_uml.results import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,13 +127,17 @@ def _head(record: RunRecord, info: WeightsInfo) -> str:
 
 
 def _opinion(record: RunRecord, prediction: Prediction, info: WeightsInfo) -> str:
+    if "class" not in prediction.answers:
+        return f"<h2>{escape(SILENT['class'])}</h2>"
     opinion = record.opinion
-    whole = "Whole stack, most belief" if len(prediction.opinions) > 1 else "Most belief"
-    rows = [*opinion.belief.items(), ("uncertainty", opinion.uncertainty)]
+    superlative, evidence = prediction.opinion.superlative, opinion.measure == "vacuity"
+    whole = f"Whole stack, {superlative.lower()}" if len(prediction.opinions) > 1 else superlative
+    rows = [*opinion.belief.items(), ("uncertainty" if evidence else "entropy", opinion.uncertainty)]
+    note = "Beliefs and uncertainty sum to 1." if evidence else "Probabilities sum to 1; the entropy is theirs."
     bars = "".join(_bar(name, value, last=n == len(rows) - 1) for n, (name, value) in enumerate(rows))
     return (
         f"<h2>{whole}: {escape(opinion.predicted)}</h2><table>{bars}</table>"
-        f"<p class='note'>Beliefs and uncertainty sum to 1.</p><p>{escape(_trust(opinion, info))}</p>"
+        f"<p class='note'>{note}</p><p>{escape(_trust(opinion, info))}</p>"
     )
 
 
@@ -161,13 +166,13 @@ def _pictures(pixels: NDArray[np.float32], prediction: Prediction, info: Weights
     image, small = fitted(pixels[at], size), fitted(mask, size)
     plain = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
     which = "" if number is None else f", slice {number}"
-    shown = {
-        f"Image{which}": plain,
-        "Structures": tint(image, small, info.task.colors),
-        f"Uncertainty u of the {WHOSE[prediction.mask_map]}": shade(fitted(uncertainty, size), small),
-    }
+    shown = {f"Image{which}": plain}
+    if "mask" in prediction.answers:
+        shown["Structures"] = tint(image, small, info.task.colors)
+        shown[uncertainty_heading(prediction)] = shade(fitted(uncertainty, size), small)
+    legend = _legend(info) if "mask" in prediction.answers else escape(SILENT["mask"])
     figures = "".join(_figure(Figure(_png(picture), caption)) for caption, picture in shown.items())
-    return f"<h2>Pictures</h2><div class='pictures'>{figures}</div><p>{_legend(info)}</p>"
+    return f"<h2>Pictures</h2><div class='pictures'>{figures}</div><p>{legend}</p>"
 
 
 def _legend(info: WeightsInfo) -> str:
@@ -180,6 +185,8 @@ def _legend(info: WeightsInfo) -> str:
 
 def _measurements(record: RunRecord, number: int | None) -> str:
     one = record.slices[number or 0]
+    if not one.measurements:
+        return ""
     rows = "".join(
         f"<tr><td>{escape(m.structure)}</td><td>{escape(m.name)}</td><td>{_number(m.value)} {escape(m.unit)}</td>"
         f"<td>{_range(m.low, m.high)}</td></tr>"

@@ -15,7 +15,7 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.results import Box, Corruption
+from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,12 +88,13 @@ class ModelRecord(Settings):
 
 
 class OpinionRecord(Settings):
-    """An opinion about the class: beliefs and uncertainty sum to 1, probabilities too."""
+    """An opinion about the class: beliefs and uncertainty sum to 1, probabilities too; see `Opinion`."""
 
     predicted: str
     belief: dict[str, float]
     probability: dict[str, float]
     uncertainty: float
+    measure: Measure = "vacuity"
 
 
 class SliceRecord(Settings):
@@ -112,7 +113,7 @@ class SliceRecord(Settings):
     shares
         Share of the image by structure, background included; they sum to 1.
     measurements
-        As `napari_uml.evaluation.measure.measure_slice` gives them.
+        As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
     """
 
     opinion: OpinionRecord
@@ -142,6 +143,8 @@ class RunRecord(Settings):
         About the image, or the volume.
     slices
         An image has one.
+    answers, measure
+        What the model answers, and what the uncertainty of the pixels is, see `Prediction`.
     """
 
     format_version: Literal[1] = RECORD_VERSION
@@ -158,6 +161,8 @@ class RunRecord(Settings):
     evidence_scales: tuple[float, float] = (1.0, 1.0)
     opinion: OpinionRecord
     slices: tuple[SliceRecord, ...]
+    answers: tuple[Part, ...] = PARTS
+    measure: Measure = "vacuity"
 
 
 def make_record(
@@ -204,6 +209,8 @@ def make_record(
         evidence_scales=prediction.evidence_scales,
         opinion=_opinion_record(prediction.opinion),
         slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
+        answers=prediction.answers,
+        measure=prediction.measure,
     )
 
 
@@ -251,6 +258,7 @@ def _opinion_record(opinion: Opinion) -> OpinionRecord:
         belief=dict(zip(opinion.class_names, map(float, opinion.belief), strict=True)),
         probability=dict(zip(opinion.class_names, map(float, opinion.probability), strict=True)),
         uncertainty=float(opinion.uncertainty),
+        measure=opinion.measure,
     )
 
 
@@ -270,7 +278,9 @@ def _slice_record(
         mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),
         shares=dict(zip(prediction.structure_names, (counts / mask.size).tolist(), strict=True)),
-        measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit),
+        measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit)
+        if "mask" in prediction.answers
+        else (),
     )
 
 

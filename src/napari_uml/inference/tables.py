@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.results import SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +26,8 @@ def result_rows(record: RunRecord) -> list[Row]:
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
     slice, predicted, `p CLASS`, `belief CLASS`, u, mean pixel u, the measurements (with ` low` and ` high`, the
-    plausible range), sigma, seed, model, device, precision. A number that is undefined is an empty cell.
+    plausible range), sigma, seed, model, device, precision. A number that is undefined is an empty cell. What a model
+    does not answer has no column, and one without evidence has `entropy` for u and no beliefs.
     """
     image, settings = record.image, record.settings
     start: Row = {"file": image.path or image.name}
@@ -36,10 +38,12 @@ def result_rows(record: RunRecord) -> list[Row]:
     rows = []
     if image.is_stack:
         mean = sum(one.mean_uncertainty for one in record.slices) / len(record.slices)
-        rows.append(start | {"slice": WHOLE_STACK} | _opinion_cells(record.opinion) | {"mean pixel u": mean} | end)
+        whole = _opinion_cells(record, record.opinion) | _mean_cells(record, mean)
+        rows.append(start | {"slice": WHOLE_STACK} | whole | end)
     for number, one in enumerate(record.slices):
         shown = number if image.is_stack else settings.slice_number
-        cells = _opinion_cells(one.opinion) | {"mean pixel u": one.mean_uncertainty} | _measured_cells(one.measurements)
+        cells = _opinion_cells(record, one.opinion) | _mean_cells(record, one.mean_uncertainty)
+        cells |= _measured_cells(one.measurements)
         rows.append(start | {"slice": "" if shown is None else shown} | cells | end)
     return rows
 
@@ -73,11 +77,18 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return columns
 
 
-def _opinion_cells(opinion: OpinionRecord) -> Row:
+def _opinion_cells(record: RunRecord, opinion: OpinionRecord) -> Row:
+    if "class" not in record.answers:
+        return {}
     cells: Row = {"predicted": opinion.predicted}
     cells |= {f"p {name}": value for name, value in opinion.probability.items()}
-    cells |= {f"belief {name}": value for name, value in opinion.belief.items()}
-    return cells | {"u": opinion.uncertainty}
+    if opinion.measure == "vacuity":
+        cells |= {f"belief {name}": value for name, value in opinion.belief.items()}
+    return cells | {SYMBOLS[opinion.measure]: opinion.uncertainty}
+
+
+def _mean_cells(record: RunRecord, mean: float) -> Row:
+    return {f"mean pixel {SYMBOLS[record.measure]}": mean} if "mask" in record.answers else {}
 
 
 def _measured_cells(measurements: Sequence[MeasuredValue]) -> Row:

@@ -54,12 +54,8 @@ class Instructor(nn.Module):
         guided: bool = True,
     ) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        for width in head_widths:
-            blocks += _dilated(channels, width) if head == "dilated" else _conv(channels, width)
-            blocks += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            channels = width
-        self.head = nn.Sequential(*blocks)
+        self.head = class_head(channels, head, head_widths)
+        channels = head_widths[-1]
         self.guide = DoubleConv(guidance_channels, channels, dropout) if guided else None
         self.classify = nn.Linear(channels, num_classes, bias=False)
 
@@ -71,6 +67,16 @@ class Instructor(nn.Module):
             guidance = shrink(mask_features, features)
             instructed = features + features * self.guide(guidance)
         return Instruction(self.classify(instructed.mean(dim=(2, 3))), features, guidance, instructed)
+
+
+def class_head(channels: int, head: str, widths: Sequence[int]) -> nn.Sequential:
+    """Blocks "dilated" or "conv" with batch normalisation and ReLU: (B, C, h, w) -> (B, widths[-1], h, w)."""
+    blocks: list[nn.Module] = []
+    for width in widths:
+        blocks += _dilated(channels, width) if head == "dilated" else _conv(channels, width)
+        blocks += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        channels = width
+    return nn.Sequential(*blocks)
 
 
 def _dilated(a: int, b: int) -> list[nn.Module]:

@@ -7,7 +7,7 @@ adds a tensor up over the processes and is the identity for one process. Half ty
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,13 +17,16 @@ from torch.nn import functional
 from napari_uml.nn.evidence import dirichlet, evidence_from_logits, full_precision, probability, strength
 
 if TYPE_CHECKING:
-    from napari_uml.nn.network import UMLOutput
+    from napari_uml.nn.output import UMLOutput
 
 IGNORE = 255
 """Pixels of this number have no known structure; class labels below 0 are unknown, too."""
 
 WEIGHTS = {"mutual": 0.1, "class": 0.5, "mask": 0.4}
 """Weights of L_m, L_c and L_s in the total loss (Eq. 10)."""
+
+INTERACTION_WEIGHT = 0.05
+"""Of the disagreement between the tasks, where a system has that term (DSI-Net)."""
 
 EPSILON = 1.0  # pixels
 DICE_SOURCES = ("expected", "softmax")
@@ -161,8 +164,12 @@ def uml_loss(
     mask_cross_entropy: bool = False,
     dice_source: str = "expected",
     all_sum: AllSum = identity,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> UMLLoss:
-    """L = 0.1 L_m + 0.5 L_c + 0.4 L_s (Eq. 10).
+    """L = 0.1 L_m + 0.5 L_c + 0.4 L_s (Eq. 10), over the parts that a system has.
+
+    A system without evidence has cross-entropy for L_c, and cross-entropy + Dice for L_s; one whose mask has evidence
+    and no mutual mask has the evidential loss alone for L_s; one with an interaction term adds 0.05 of it.
 
     Parameters
     ----------
@@ -175,28 +182,58 @@ def uml_loss(
     kl_weight
         lambda = min(1, epoch / annealing_epochs) * kl_scale.
     mask_cross_entropy
-        Add the cross-entropy of s_1 to L_s.
+        Add the cross-entropy of s_1 to L_s of UML.
     dice_source
         See `evidential_mask_loss`.
     all_sum
         Adds up over processes.
+    weights
+        Of the three parts, by the names that `WEIGHTS` has.
 
     Raises
     ------
     ValueError
         When labels or masks do not have the shapes above, or there is no such Dice source.
     """
-    mutual = evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum)
-    class_ = _evidential(output.class_evidence, labels, kl_weight, all_sum)
-    deep = [dice_loss(full_precision(s).softmax(1), masks, all_sum) for s in output.mask_logits]
-    mask = torch.stack(deep).mean()
-    if mask_cross_entropy:
-        mask = mask + _cross_entropy(output.mask_logits[0], masks, all_sum)
+    parts = {
+        "mutual": _mutual_part(output, masks, kl_weight, dice_source, all_sum),
+        "class": _class_part(output, labels, kl_weight, all_sum),
+        "mask": _mask_part(output, masks, kl_weight, mask_cross_entropy, dice_source, all_sum),
+    }
+    total = torch.stack([weights[name] * part for name, part in parts.items() if part is not None]).sum()
+    if output.interaction is not None:
+        total = total + INTERACTION_WEIGHT * _mean(output.interaction, torch.ones_like(output.interaction), all_sum)
+    return UMLLoss(total, *(total.new_zeros(()) if part is None else part for part in parts.values()))
+
+
+def _mutual_part(
+    output: UMLOutput, masks: Tensor, kl_weight: float, dice_source: str, all_sum: AllSum
+) -> Tensor | None:
+    if output.mutual_evidence is None:
+        return None
+    return evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum)
+
+
+def _class_part(output: UMLOutput, labels: Tensor, kl_weight: float, all_sum: AllSum) -> Tensor | None:
+    if output.class_evidence is not None:
+        return _evidential(output.class_evidence, labels, kl_weight, all_sum)
+    return None if output.class_logits is None else _cross_entropy(output.class_logits, labels, all_sum)
+
+
+def _mask_part(
+    output: UMLOutput, masks: Tensor, kl_weight: float, mask_cross_entropy: bool, dice_source: str, all_sum: AllSum
+) -> Tensor | None:
+    terms = []
+    mutual = output.mutual_evidence is not None
+    if output.mask_logits and (mutual or not output.evidential_mask):
+        deep = [dice_loss(full_precision(s).softmax(1), masks, all_sum) for s in output.mask_logits]
+        terms.append(torch.stack(deep).mean())
+        if mask_cross_entropy or not mutual:
+            terms.append(_cross_entropy(output.mask_logits[0], masks, all_sum))
     if output.evidential_mask:
         evidence = evidence_from_logits(output.mask_logits[0])
-        mask = mask + evidential_mask_loss(evidence, masks, kl_weight, dice_source, all_sum)
-    total = WEIGHTS["mutual"] * mutual + WEIGHTS["class"] * class_ + WEIGHTS["mask"] * mask
-    return UMLLoss(total, mutual, class_, mask)
+        terms.append(evidential_mask_loss(evidence, masks, kl_weight, dice_source, all_sum))
+    return torch.stack(terms).sum() if terms else None
 
 
 def _evidential(evidence: Tensor, target: Tensor, kl_weight: float, all_sum: AllSum) -> Tensor:

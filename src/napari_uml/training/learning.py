@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from napari_uml.nn.encoders import Encoder
 from napari_uml.nn.losses import UMLLoss, uml_loss
 from napari_uml.training.distributed import all_sum
 
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_uml.config import TrainConfig
-    from napari_uml.nn.network import UMLNetwork
+    from napari_uml.nn.base import Network
 
 
 class LossModule(nn.Module):
     """Network and loss in one module, so that several processes synchronise its gradients."""
 
-    def __init__(self, network: UMLNetwork, config: TrainConfig) -> None:
+    def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__()
         self.network = network
         self.config = config
@@ -28,9 +29,11 @@ class LossModule(nn.Module):
     def forward(self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float) -> UMLLoss:
         """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes."""
         config = self.config
+        mutual, class_ = config.mutual_weight, config.class_weight
         return uml_loss(
-            self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum
-        )
+            self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
+            weights={"mutual": mutual, "class": class_, "mask": 1 - mutual - class_},
+        )  # fmt: skip
 
 
 class Anchor:
@@ -52,12 +55,12 @@ class Anchor:
         return self.weight * torch.stack(distances).sum()
 
 
-def choose_trainable(network: UMLNetwork, part: str) -> None:
+def choose_trainable(network: Network, part: str) -> None:
     """Let everything learn, or only what comes after the encoders, or only the last layers."""
     if part == "all":
         return
-    heads: list[nn.Module] = [network.instructor.classify, network.mutual.head, network.navigator.heads]
-    decoders: list[nn.Module] = [network.mixers, network.mutual, network.navigator, network.instructor]
+    heads = [network.get_submodule(name) for name in network.last_layers.modules]
+    decoders = [module for module in network.children() if not isinstance(module, Encoder)]
     network.requires_grad_(False)
     for module in heads if part == "heads" else decoders:
         module.requires_grad_(True)

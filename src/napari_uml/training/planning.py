@@ -34,8 +34,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     folders
         Dataset folders.
     options
-        Typed options that are no settings: some of `preset`, `from`, `pretrained`, `focus`, `vertical_flip`, `name`,
-        `title`.
+        Typed options that are no settings: some of `preset`, `arch`, `from`, `pretrained`, `focus`, `vertical_flip`,
+        `name`, `title`.
     settings
         Typed fields of `TrainConfig`.
 
@@ -84,7 +84,8 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     """
     plan = read_plan(run)
     begun = {
-        "preset": plan.preset, "from": plan.start, "pretrained": plan.network.class_encoder.pretrained,
+        "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
+        "pretrained": plan.network.class_encoder.pretrained,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
     }  # fmt: skip
@@ -114,9 +115,15 @@ def _merged(base: TrainConfig, typed: Typed) -> TrainConfig:
 def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
     sizes = len(task.cls_classes), len(task.seg_classes)
     if origin is None or "preset" in options:
-        return preset(options.get("preset", "compact"), *sizes, pretrained=options.get("pretrained", False))
+        network = preset(options.get("preset", "compact"), *sizes, pretrained=options.get("pretrained", False))
+        return UMLConfig.model_validate({**network.model_dump(), "arch": options.get("arch", "uml")})
     if "pretrained" in options:
         raise ValueError("Expected either --pretrained or --from, got both; choose one start.")
+    if options.get("arch", origin.network.arch) != origin.network.arch:
+        raise ValueError(
+            f"Expected the architecture of the start weights, {origin.network.arch}, got {options['arch']}; leave "
+            "--arch or --from out."
+        )
     return origin.network.model_copy(update={"num_classes": sizes[0], "num_structures": sizes[1]})
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_uml.baselines.registry import make_network
 from napari_uml.data.samples import derive_seed, load_samples, merge_tasks
 from napari_uml.errors import DatasetError, DivergedError, UMLError
-from napari_uml.nn.network import UMLNetwork
 from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
     from napari_uml.data.dataset import Dataset
     from napari_uml.nn.losses import UMLLoss
-    from napari_uml.nn.network import UMLOutput
+    from napari_uml.nn.output import UMLOutput
     from napari_uml.training.processes import Member
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class Trainer:
     def _build(self, start: Start | None, previous: Checkpoint | None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            net = UMLNetwork(self.network, download=previous is None and start is None)
+            net = make_network(self.network, download=previous is None and start is None)
         if start is not None and previous is None:
             new = transfer(net, start.tensors, start.task, self.task)
             if new:

@@ -14,14 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_uml.config import Task
-    from napari_uml.nn.network import UMLNetwork
-
-CLASS_HEADS = ("instructor.classify.weight",)
-STRUCTURE_HEADS = ("mutual.head.1.weight", *(f"navigator.heads.{i}.weight" for i in range(4)))
-STRUCTURE_INPUTS = ("navigator.guide_bottom.embed.0.weight", "navigator.guide_top.embed.0.weight")
+    from napari_uml.nn.base import Network
 
 
-def transfer(network: UMLNetwork, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
+def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
     """Copy weights into a network whose classes or structures may differ.
 
     Parameters
@@ -45,14 +41,14 @@ def transfer(network: UMLNetwork, tensors: Mapping[str, Tensor], old: Task, new:
     state = network.state_dict()
     if set(state) != set(tensors):
         raise WeightsError("Expected weights of the same network, these have other layers; train with their preset.")
-    filled = {}
+    filled, last = {}, network.last_layers
     for name, target in state.items():
         source = tensors[name].to(target.dtype)
-        if name in CLASS_HEADS:
+        if name in last.classes:
             source = _match(source, target, old.cls_classes, new.cls_classes, axis=0)
-        elif name in STRUCTURE_HEADS:
+        elif name in last.structures:
             source = _match(source, target, old.seg_classes, new.seg_classes, axis=0)
-        elif name in STRUCTURE_INPUTS:
+        elif name in last.structure_inputs:
             source = _match(source, target, old.seg_classes, new.seg_classes, axis=1)
         if source.shape != target.shape:
             raise WeightsError(

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 
 from napari_uml.data.augment import as_input
 from napari_uml.data.dataset import IGNORE
-from napari_uml.nn.evidence import probability, uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Task
     from napari_uml.data.samples import Sample
-    from napari_uml.nn.network import UMLOutput
+    from napari_uml.nn.output import UMLOutput
 
 
 def validate(
@@ -31,7 +30,7 @@ def validate(
     batch: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where nothing is known.
+    """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where not known or said.
 
     Parameters
     ----------
@@ -47,15 +46,18 @@ def validate(
     for start in range(0, len(samples), batch):
         images, masks = zip(*(as_input(sample, size) for sample in samples[start : start + batch]), strict=True)
         output = forward(torch.stack(images).to(device))
-        probabilities.append(probability(output.class_evidence).cpu().numpy())
-        doubts.append(uncertainty(output.class_evidence).cpu().numpy())
-        pixel_doubts.append(uncertainty(output.mask_evidence).mean(dim=(1, 2, 3)).cpu().numpy())
-        for found, truth in zip(output.mask_logits[0].argmax(1).cpu().numpy(), masks, strict=True):
-            _add_overlaps(overlaps, found, truth.numpy(), task)
+        if (answer := output.class_answer) is not None:
+            probabilities.append(answer.probability.cpu().numpy())
+            doubts.append(answer.uncertainty.cpu().numpy())
+        if (answer := output.mask_answer) is not None:
+            pixel_doubts.append(answer.uncertainty.mean(dim=(1, 2, 3)).cpu().numpy())
+            for found, truth in zip(output.mask_logits[0].argmax(1).cpu().numpy(), masks, strict=True):
+                _add_overlaps(overlaps, found, truth.numpy(), task)
     metrics = {f"dice_present/{name}": float(np.mean(values)) for name, values in overlaps.items() if values}
-    metrics |= _class_metrics(np.concatenate(probabilities), np.array([sample.label for sample in samples]))
+    if probabilities:
+        metrics |= _class_metrics(np.concatenate(probabilities), np.array([sample.label for sample in samples]))
     means = {"u_image": doubts, "u_pixel": pixel_doubts}
-    return metrics | {name: float(np.mean(np.concatenate(values))) for name, values in means.items()}
+    return metrics | {name: float(np.mean(np.concatenate(values))) for name, values in means.items() if values}
 
 
 def score(metrics: dict[str, float]) -> float | None:

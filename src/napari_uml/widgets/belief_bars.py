@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, QSize, Qt
-from qtpy.QtGui import QBrush, QColor, QPainter, QPalette
+from qtpy.QtGui import QBrush, QColor, QFontMetrics, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ BELIEF_COLORS = ("#56B4E9", "#0072B2")
 """Of the bars, on dark and on light ground (Okabe and Ito)."""
 UNCERTAINTY_COLORS = ("#F08CD2", "#A3238E")
 """Of the hatching, on dark and on light ground; magenta as the uncertainty layer."""
-UNCERTAINTY = "uncertainty"
+UNCERTAINTY, ENTROPY = "uncertainty", "entropy"
+SUM = "The beliefs and the uncertainty sum to 1."
+ENTROPY_TIP = "This model has no evidence: these are probabilities, and the entropy says how evenly they are spread."
 
 _MARGIN, _GAP, _BAR = 5, 8, 0.55  # pixels at the sides and between columns; height of a bar as a share of its row
 
@@ -36,16 +38,19 @@ class BeliefBars(QWidget):
         self._named = named
         self._names: tuple[str, ...] = ()
         self._values: tuple[float, ...] = ()
+        self._doubt = UNCERTAINTY
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Belief bars")
 
     def set_opinion(self, opinion: Opinion | None, class_names: tuple[str, ...] = ()) -> None:
         """Show an opinion, or empty bars for the classes."""
-        self._names = (*(opinion.class_names if opinion else class_names), UNCERTAINTY)
+        evidence = opinion is None or opinion.measure == "vacuity"
+        self._doubt = UNCERTAINTY if evidence else ENTROPY
+        self._names = (*(opinion.class_names if opinion else class_names), self._doubt)
         self._values = (*map(float, opinion.belief), opinion.uncertainty) if opinion else ()
         text = in_words(opinion) if opinion else "No opinion yet."
         self.setAccessibleDescription(text)
-        self.setToolTip(f"{text}\nThe beliefs and the uncertainty sum to 1." if opinion else text)
+        self.setToolTip(f"{text}\n{SUM if evidence else ENTROPY_TIP}" if opinion else text)
         self.updateGeometry()
         self.update()
 
@@ -75,7 +80,7 @@ class BeliefBars(QWidget):
             right = self.width() - _MARGIN - number_width
             bar = QRectF(cell.right() + (_GAP if self._named else 0), top + row * (1 - _BAR) / 2, 0, row * _BAR)
             bar.setRight(right - _GAP)
-            self._bar(painter, bar, value, name is UNCERTAINTY)
+            self._bar(painter, bar, value, name is self._doubt)
             cell = QRectF(right, top, number_width, row)
             text = "" if value is None else f"{value:.2f}"
             self._text(painter, cell, Qt.AlignmentFlag.AlignRight, text, self._is_top(number))
@@ -87,7 +92,9 @@ class BeliefBars(QWidget):
     def _name_width(self) -> int:
         if not self._named:
             return 0
-        advances = (self.fontMetrics().horizontalAdvance(name) for name in self._names)
+        bold = self.font()
+        bold.setBold(True)  # as the most believed class is
+        advances = (QFontMetrics(bold).horizontalAdvance(name) for name in self._names)
         return min(max(advances, default=0) + 2, self.width() * 2 // 5)
 
     def _is_top(self, number: int) -> bool:
@@ -130,4 +137,5 @@ class BeliefBars(QWidget):
 def in_words(opinion: Opinion) -> str:
     """An opinion as a sentence, for a screen reader."""
     beliefs = ", ".join(f"{name} {value:.2f}" for name, value in zip(opinion.class_names, opinion.belief, strict=True))
-    return f"Belief: {beliefs}; uncertainty {opinion.uncertainty:.2f}."
+    what, doubt = ("Belief", UNCERTAINTY) if opinion.measure == "vacuity" else ("Probability", ENTROPY)
+    return f"{what}: {beliefs}; {doubt} {opinion.uncertainty:.2f}."

@@ -58,7 +58,7 @@ class ExtraPanel(Panel):
         result = self.session.result
         if result is None:
             self._tell("It comes with the next run.")
-        elif kind.needs_details and result.prediction.details is None:
+        elif kind.needs_details and not result.request.details:
             self._tell("It comes with the next run." if ready_reason(self.session) else "")
             self.bench.run()
         else:
@@ -73,7 +73,7 @@ class ExtraPanel(Panel):
 
     def _show(self, kind: ExtraKind) -> None:
         result, image = self.session.result, self.bench.image
-        if result is None or image is None or (kind.needs_details and result.prediction.details is None):
+        if result is None or image is None or (kind.needs_details and not result.request.details):
             return
         layers: tuple[ExtraLayer, ...] = kind.make(result)
         self._tell("" if layers else NO_MAP)

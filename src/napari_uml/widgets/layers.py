@@ -59,9 +59,13 @@ class ResultLayers:
         source
             The image layer that the result is about.
         result
-            Of a part of the image, too.
+            Of a part of the image, too. One of a model that finds no structures has no layers, and those of an earlier
+            answer go.
         """
         prediction, task = result.prediction, result.loaded.info.task
+        if "mask" not in prediction.answers:
+            self._remove(source)
+            return
         uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
         self._put(source, "uncertainty", uncertainty, where, _uncertainty_style())
         mask, where = _placed(prediction.mask.copy(), source, result)
@@ -93,6 +97,12 @@ class ResultLayers:
     def forget(self, key: str) -> None:
         """Leave the results of a layer that is gone to the user."""
         self._layers = {known: layer for known, layer in self._layers.items() if known[0] != key}
+
+    def _remove(self, source: Layer) -> None:
+        for role in ("uncertainty", "structures"):
+            layer = self.get(source, role)
+            if layer is not None:
+                self._viewer.layers.remove(layer)
 
     def _find(self, key: str, role: str) -> Layer | None:
         mark = {"of": key, "role": role}

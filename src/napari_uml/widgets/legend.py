@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
 
     from napari_uml.config import Task
+    from napari_uml.results import Measure
     from napari_uml.widgets.readout import PixelOpinion
 
 TIP = (
@@ -30,6 +31,7 @@ class Legend(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._task: Task | None = None
+        self._measure: Measure = "vacuity"
         self._structures = QLabel(self)
         self._structures.setTextFormat(Qt.TextFormat.RichText)
         self._structures.setStyleSheet("font-size: 8pt;")
@@ -39,21 +41,23 @@ class Legend(QWidget):
         layout.setSpacing(2)
         layout.addWidget(self._structures)
         scale = QHBoxLayout()
-        for part in (QLabel("Uncertainty  0"), _Scale(self), QLabel("1")):
-            part.setToolTip("Colours of the uncertainty layer: u of every pixel, always from 0 to 1.")
+        self._scale_title = QLabel()
+        for part in (self._scale_title, _Scale(self), QLabel("1")):
+            part.setToolTip("Colours of the uncertainty layer, always from 0 to 1.")
             scale.addWidget(part)
         layout.addLayout(scale)
 
-    def set_task(self, task: Task) -> None:
-        """Show the structures of a task."""
-        self._task = task
+    def set_task(self, task: Task, measure: Measure = "vacuity") -> None:
+        """Show the structures of a task, and what the uncertainty of the pixels is."""
+        self._task, self._measure = task, measure
+        self._scale_title.setText("Uncertainty  0" if measure == "vacuity" else "Entropy  0")
         self.set_pixel(None)
 
     def set_pixel(self, pixel: PixelOpinion | None) -> None:
         """Show the numbers of a pixel of that task; None: dashes."""
         if self._task is not None:
             names = "Structures: " + ", ".join(self._task.seg_classes[1:])
-            self._structures.setText(as_html(self._task, pixel))
+            self._structures.setText(as_html(self._task, pixel, self._measure))
             self._structures.setAccessibleDescription(names if pixel is None else in_words(pixel))
 
 

@@ -47,7 +47,9 @@ def measure_result(
     """Measure a slice of a stack, or an image (None); areas in pixels alone without the size of a pixel."""
     spacing, units = pixel_size or (None, "")
     task = result.loaded.info.task
-    values = measure_slice(result.prediction, slice_number or 0, task, spacing=spacing, units=units)
+    values: tuple[MeasuredValue, ...] = ()
+    if "mask" in result.prediction.answers:
+        values = tuple(measure_slice(result.prediction, slice_number or 0, task, spacing=spacing, units=units))
     declared_first = tuple(sorted(values, key=lambda value: bool(value.structure)))
     return Measured(result.request.source.name, slice_number, task, declared_first)
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout
 
 from napari_uml.errors import WeightsError
+from napari_uml.results import PARTS, SILENT
 from napari_uml.weights import read_info
 from napari_uml.widgets.belief_bars import BeliefBars
 from napari_uml.widgets.bench import element_at
@@ -71,10 +72,11 @@ class OpinionPanel(Panel):
         waiting = (missing_input(self.session) or EMPTY) if idle else "The network is looking at the image…"
         self.heading.setText(waiting)
         self.bars.set_opinion(None, task.cls_classes if task else ())
-        self.bars.setVisible(task is not None)
-        self.legend.setVisible(task is not None)
+        answers = result.prediction.answers if result else PARTS
+        self.bars.setVisible(task is not None and "class" in answers)
+        self.legend.setVisible(task is not None and "mask" in answers)
         if task is not None:
-            self.legend.set_task(task)
+            self.legend.set_task(task, result.prediction.measure if result else "vacuity")
         self._show_volume()
         self._show_slice()
         self.origin.setText(origin(result) if result else "")
@@ -83,15 +85,20 @@ class OpinionPanel(Panel):
     def _show_slice(self) -> None:
         """Follow the slider of a stack; nothing changes for an image."""
         result = self.session.result
-        self.trust.setVisible(result is not None)
-        if result is None:
+        answers = result.prediction.answers if result else ()
+        self.trust.setVisible("class" in answers)
+        if result is None or "class" not in answers:
+            self.heading.setText(SILENT["class"] if result else self.heading.text())
+            self._show_pixel()
             return
         opinion = result.opinion_at(self.session.position)
-        text = f"Most belief: <b>{opinion.predicted}</b>"
+        text = f"{opinion.superlative}: <b>{opinion.predicted}</b>"
         if result.done > 1:
             number = result.slice_at(self.session.position)
             self.slice_title.setText(f"Slice {number}")
             text += f" · in the volume: <b>{result.prediction.opinion.predicted}</b>"
+        if "mask" not in answers:
+            text += f"<br>{SILENT['mask']}"
         self.heading.setText(text)
         self.bars.set_opinion(opinion)
         self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration))
@@ -111,7 +118,7 @@ class OpinionPanel(Panel):
 
     def _show_volume(self) -> None:
         result = self.session.result
-        several = result is not None and result.done > 1
+        several = result is not None and result.done > 1 and "class" in result.prediction.answers
         for part in (self.slice_title, self.volume_title, self.volume_bars):
             part.setVisible(several)
         self.sets.setColumnStretch(1, 3 if several else 0)

@@ -59,8 +59,9 @@ class PlacesPanel(Panel):
         marker = self._marker()
         if marker is not None:
             self.bench.viewer.layers.remove(marker)
+        result = self.session.result
         for button in (self.most, self.next):
-            button.setEnabled(self.session.result is not None)
+            button.setEnabled(result is not None and "mask" in result.prediction.answers)
 
     def _on_most(self) -> None:
         self._go(0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_uml.results import dissonance
+from napari_uml.results import SYMBOLS, dissonance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
+    from napari_uml.results import Measure
     from napari_uml.widgets.session import Result
 
 NAMES_WIDTH = 30
@@ -37,6 +38,8 @@ class PixelOpinion:
         Both in [0, 1].
     predicted
         Number of the structure in the final mask S.
+    measure
+        What the uncertainty is; without evidence the beliefs are the probabilities, and have no dissonance to show.
     """
 
     names: tuple[str, ...]
@@ -45,6 +48,7 @@ class PixelOpinion:
     uncertainty: float
     dissonance: float
     predicted: int
+    measure: Measure = "vacuity"
 
 
 def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
@@ -77,9 +81,10 @@ def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
     at = (row, column) if stack is None else (element[stack], row, column)
     belief = prediction.pixel_belief[(*at[:-2], slice(None), row, column)]
     uncertainty = float(prediction.pixel_uncertainty[at])
+    probability = belief + np.float32(uncertainty / len(belief)) if prediction.measure == "vacuity" else belief
     return PixelOpinion(
-        prediction.structure_names, belief + np.float32(uncertainty / len(belief)), belief, uncertainty,
-        float(dissonance(belief[:, None])[0]), int(prediction.mask[at]),
+        prediction.structure_names, probability, belief, uncertainty,
+        float(dissonance(belief[:, None])[0]), int(prediction.mask[at]), prediction.measure,
     )  # fmt: skip
 
 
@@ -91,11 +96,16 @@ def _bounds(result: Result) -> tuple[int, int, int, int]:
     return 0, 0, height, width
 
 
-def as_html(task: Task, pixel: PixelOpinion | None) -> str:
+def as_html(task: Task, pixel: PixelOpinion | None, measure: Measure = "vacuity") -> str:
     """A table of three rows: the structures with their colours, probabilities, beliefs; the mask's one is bold.
 
-    Without a pixel the numbers are dashes.
+    Without a pixel the numbers are dashes. A model without evidence has no beliefs, and the entropy for u.
     """
+    if measure == "entropy":
+        numbers = [NOTHING] * (len(task.seg_classes) + 1)
+        if pixel is not None:
+            numbers = [f"{value:.2f}" for value in (*pixel.probability, pixel.uncertainty)]
+        return _table([["at the cursor", *_names(task), SYMBOLS[measure]], ["probability", *numbers]], pixel)
     rows = [["at the cursor", *_names(task), "u", "dissonance"]]
     if pixel is None:
         dashes = [NOTHING] * len(task.seg_classes)
@@ -104,6 +114,10 @@ def as_html(task: Task, pixel: PixelOpinion | None) -> str:
         ends = [f"{pixel.uncertainty:.2f}", f"{pixel.dissonance:.2f}"]
         rows.append(["probability", *(f"{value:.2f}" for value in pixel.probability), "", ""])
         rows.append(["belief", *(f"{value:.2f}" for value in pixel.belief), *ends])
+    return _table(rows, pixel)
+
+
+def _table(rows: list[list[str]], pixel: PixelOpinion | None) -> str:
     bold = -1 if pixel is None else 1 + pixel.predicted
     lines = ("".join(_cell(text, n == bold, n == 0) for n, text in enumerate(row)) for row in rows)
     return f"<table width='100%' cellspacing='0'>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
@@ -125,4 +139,6 @@ def _cell(text: str, bold: bool, left: bool) -> str:
 def in_words(pixel: PixelOpinion) -> str:
     """The same as a sentence, for a screen reader."""
     parts = (f"{n} {p:.2f}" for n, p in zip(pixel.names, pixel.probability, strict=True))
+    if pixel.measure == "entropy":
+        return f"Probability: {', '.join(parts)}; entropy {pixel.uncertainty:.2f}."
     return f"Probability: {', '.join(parts)}; uncertainty {pixel.uncertainty:.2f}, dissonance {pixel.dissonance:.2f}."

@@ -1,0 +1,320 @@
+"""What the table scripts share: which runs there are, training one, scoring it, and going on where they stopped.
+
+A study is a folder of runs, one for every data set, variant and seed. A run is trained once (it resumes after an
+interruption) and scored once a noise level: `scores-SIGMA.json` in its folder is what is left to do nothing more about.
+The validation split of a data set is the test here; the best epoch is chosen on a part of the training groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from napari_uml.baselines.registry import ARCHITECTURES
+from napari_uml.data.dataset import Dataset, read_dataset, write_atomic
+from napari_uml.evaluation.evaluate import score_images
+from napari_uml.evaluation.segmentation import dice
+from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.inference.ways import load_way
+from napari_uml.training.checkpoint import LAST
+from napari_uml.training.export import export_run
+from napari_uml.training.fit import fit
+from napari_uml.training.plan import MODEL, write_plan
+from napari_uml.training.planning import new_plan, resumed_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from napari_uml.config import Task
+    from napari_uml.evaluation.scores import ImageScores
+
+SETS: Final = ("busi", "refuge", "isic")
+CHOSEN_ON: Final = 0.15
+"""Share of the training groups on which the best epoch is chosen."""
+BINS: Final = 64
+"""Bins of the stored histograms of the pixels' uncertainty."""
+VERTICAL_FLIP: Final = frozenset({"isic"})
+"""Data sets whose images have no up and down."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a table.
+
+    Attributes
+    ----------
+    name, title
+        Of its folder, and in the table.
+    arch
+        What is trained.
+    network, settings
+        What it has otherwise than the preset, and than every other run.
+    way
+        How the trained network looks (see `napari_uml.inference.ways`); it is that of the variant `base`.
+    base
+        Name of the variant whose weights are used; empty: its own.
+    """
+
+    name: str
+    title: str
+    arch: str = "uml"
+    network: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    way: str = ""
+    base: str = ""
+
+
+def of_arch(arch: str) -> Variant:
+    """An architecture as it is."""
+    return Variant(arch, ARCHITECTURES[arch].title, arch)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where runs lie and how long they take; made from the command line by `arguments`.
+
+    Attributes
+    ----------
+    data, folder
+        Folder of the data sets, and of the runs of this size.
+    sets, seeds
+        Data sets by name, and seeds of the runs.
+    preset, settings
+        Of every run.
+    images
+        Largest number of training images a data set (and of test images, when it is a trial); None: all.
+    trial
+        Whether the numbers mean nothing, since sizes were given by hand.
+    small
+        Whether it is of the small size.
+    """
+
+    data: Path
+    folder: Path
+    results: Path
+    sets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    preset: str
+    settings: Mapping[str, Any]
+    images: int | None
+    trial: bool
+    small: bool
+
+    @property
+    def size(self) -> str:
+        """Name of the size, for files."""
+        return self.folder.name
+
+    @property
+    def budget(self) -> str:
+        """Size of the runs and their seeds, in words."""
+        limit = f", at most {self.images} training images" if self.images else ""
+        return (
+            f"Preset {self.preset}, {self.settings['epochs']} epochs at {self.settings['image_size']} x "
+            f"{self.settings['image_size']}{limit}, random start, recipe modern; seeds "
+            f"{', '.join(map(str, self.seeds))}."
+        )
+
+
+def arguments(description: str) -> Study:
+    """Read the command line that all tables have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--sets", nargs="+", default=SETS, help="data sets in it")
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="one run a seed")
+    parser.add_argument("--small", action="store_true", help="128 x 128, 10 epochs: minutes a run on a CPU")
+    parser.add_argument("--preset", help="compact with --small, else paper")
+    parser.add_argument("--epochs", type=int, help="for a trial: so many epochs")
+    parser.add_argument("--images", type=int, help="for a trial: so many images of every data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=Path("docs/results"), help="folder of the tables")
+    args = parser.parse_args()
+    trial = bool(args.epochs or args.images)
+    settings = {"epochs": 10, "image_size": 128, "annealing_epochs": 5} if args.small else {"epochs": 60}
+    settings = {"image_size": 256, **settings, **({"epochs": args.epochs} if args.epochs else {})}
+    preset = args.preset or ("compact" if args.small else "paper")
+    images = args.images or (600 if args.small else None)
+    size = f"{'small' if args.small else 'full'}" + (f"-trial-{settings['epochs']}-{images}" if trial else "")
+    folder = args.runs / (size if not args.preset else f"{size}-{preset}")
+    return Study(
+        args.data, folder, folder if trial else args.results, tuple(args.sets), tuple(args.seeds), preset, settings,
+        images, trial, args.small,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What one run said of the test images, enough for every figure of the tables.
+
+    Attributes
+    ----------
+    groups, label
+        (N,) group, and class number or -1.
+    probability, uncertainty
+        (N, K) and (N,); None without a class.
+    dice, distance
+        By structure (N,): Dice of all images, and ASSD in pixels, NaN where a mask lacks it; empty without a mask.
+    histograms
+        (N, 2, BINS) right and wrong pixels by uncertainty; None without a mask.
+    machine
+        What scored them.
+    """
+
+    groups: np.ndarray
+    label: np.ndarray
+    probability: np.ndarray | None
+    uncertainty: np.ndarray | None
+    dice: dict[str, np.ndarray]
+    distance: dict[str, np.ndarray]
+    histograms: np.ndarray | None
+    machine: str
+
+
+Found = dict[tuple[str, str, float], list[Scores]]
+"""Scores by data set, variant and sigma, a list over the seeds."""
+
+
+def machine() -> str:
+    """What computes here, in words."""
+    cuda = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    return f"{device}, torch {torch.__version__.partition('+')[0]}"
+
+
+def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] = (0.0,)) -> Found:
+    """Scores of every run; what is missing is trained and scored.
+
+    An ensemble is one run of all seeds.
+    """
+    found: Found = {}
+    for name in study.sets:
+        for variant in variants:
+            for models, folder, seed in _models(study, variant, name):
+                for sigma in sigmas:
+                    path = folder / f"scores-{sigma:g}.json"
+                    if not path.exists():
+                        _score(study, variant, name, models, sigma, seed, path)
+                    found.setdefault((name, variant.name, sigma), []).append(read_scores(path))
+    return found
+
+
+def read_scores(path: Path) -> Scores:
+    """Read the JSON of a finished run."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    content = record["scores"]
+    maps = {name: {key: np.array(v, float) for key, v in content[name].items()} for name in ("dice", "distance")}
+    arrays = {
+        name: None if content[name] is None else np.array(content[name], float)
+        for name in ("probability", "uncertainty", "histograms")
+    }
+    return Scores(
+        groups=np.array(content["groups"]),
+        label=np.array(content["label"]),
+        machine=record["machine"],
+        **maps,
+        **arrays,
+    )
+
+
+def splits(study: Study, name: str) -> tuple[Dataset, Dataset]:
+    """Training images (a part of them to choose the epoch on), and the test images as the split `val`."""
+    dataset = read_dataset(study.data / name)
+    chosen = lambda record: zlib.crc32((record.group or record.image).encode()) % 1000 < 1000 * CHOSEN_ON  # noqa: E731
+    own = [replace(r, split="val") if chosen(r) else r for r in _some(dataset.of_split("train"), study.images)]
+    test = _some(dataset.of_split("val"), study.images if study.trial else None)
+    return replace(dataset, records=tuple(own)), replace(dataset, records=tuple(test))
+
+
+def _some(records: Sequence[Any], limit: int | None) -> Sequence[Any]:
+    """At most so many, evenly spread."""
+    return records if limit is None else records[:: max(1, -(-len(records) // limit))]
+
+
+def _models(study: Study, variant: Variant, name: str) -> Iterator[tuple[list[Path], Path, int]]:
+    """The weights files, the folder for the scores, and the seed of every run of a variant on a data set."""
+    if variant.way == "ensemble":
+        models = [_trained(study, variant, name, seed) for seed in study.seeds]
+        yield models, study.folder / name / variant.name, study.seeds[0]
+        return
+    for seed in study.seeds:
+        yield [_trained(study, variant, name, seed)], study.folder / name / f"{variant.name}-{seed}", seed
+
+
+def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
+    """The weights of a run; it is trained, or goes on, when they are missing."""
+    run = study.folder / name / f"{variant.base or variant.name}-{seed}"
+    if (run / MODEL).exists():
+        return run / MODEL
+    going_on = (run / LAST).exists()
+    if going_on:
+        plan = resumed_plan(run, [], {}, {})
+    else:
+        options = {"preset": study.preset, "arch": variant.arch, "name": f"{name}-{variant.base or variant.name}"}
+        options |= {"vertical_flip": True} if name in VERTICAL_FLIP else {}
+        plan = new_plan(run, [study.data / name], options, {**study.settings, **variant.settings, "seed": seed})
+        plan = plan.model_copy(update={"network": plan.network.model_copy(update=dict(variant.network))})
+        write_plan(run, plan)
+    training, _ = splits(study, name)
+    began = time.perf_counter()
+    reports = fit(
+        plan.settings, plan.network, [training], run, resume=going_on, vertical_flip=plan.vertical_flip
+    )  # fmt: skip
+    for report in reports:
+        score = "" if report.score is None else f", score {report.score:.3f}"
+        print(f"{run}: epoch {report.epoch} of {report.epochs}{score}", flush=True)
+    export_run(run)
+    print(f"{run}: trained in {time.perf_counter() - began:.0f} s", flush=True)
+    return run / MODEL
+
+
+def _score(
+    study: Study, variant: Variant, name: str, models: Sequence[Path], sigma: float, seed: int, path: Path
+) -> None:
+    predictor = load_way(variant.way, models) if variant.way else UMLPredictor.load(models[0])  # type: ignore[arg-type]
+    _, test = splits(study, name)
+    began = time.perf_counter()
+    scores = list(score_images(predictor, test, "val", sigma, 1000 * seed))
+    labels = [-1 if not r.label else predictor.info.task.cls_classes.index(r.label) for r in test.records]
+    content = _plain(scores, labels, predictor.info.task)
+    seconds = time.perf_counter() - began
+    record = {
+        "variant": variant.name,
+        "set": name,
+        "seed": seed,
+        "sigma": sigma,
+        "budget": study.budget,
+        "machine": machine(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps({**record, "seconds": round(seconds, 1), "scores": content}))
+    print(f"{path}: scored in {seconds:.0f} s", flush=True)
+
+
+def _plain(scores: Sequence[ImageScores], labels: Sequence[int], task: Task) -> dict[str, Any]:
+    """The fields of `Scores` as JSON has them."""
+    masks = [s.mask for s in scores]
+    has_mask, has_class = any(m is not None for m in masks), any(s.label is not None for s in scores)
+    confusion = np.stack([np.zeros((len(task.seg_classes),) * 2) if m is None else m.confusion for m in masks])
+    unknown = np.array([m is None for m in masks])
+    dices = {s: np.where(unknown, np.nan, dice(confusion, task.members(s))).tolist() for s in task.structures}
+    distances = {s: [np.nan if m is None else m.distance.get(s, np.nan) for m in masks] for s in task.structures}
+    empty = np.zeros((2, 512))
+    histograms = np.stack([empty if m is None else m.histograms for m in masks])
+    return {
+        "groups": [s.group for s in scores],
+        "label": list(labels),
+        "probability": [s.class_probability.tolist() for s in scores] if has_class else None,
+        "uncertainty": [s.class_uncertainty for s in scores] if has_class else None,
+        "dice": dices if has_mask else {},
+        "distance": distances if has_mask else {},
+        "histograms": histograms.reshape(len(scores), 2, BINS, -1).sum(3).tolist() if has_mask else None,
+    }

@@ -1,0 +1,152 @@
+"""Looking several times: Monte-Carlo dropout, test-time augmentation, deep ensemble."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import INFO, tiny_network
+from torch import nn
+
+from napari_uml.baselines.augmentation import GAMMAS, TestTimeAugmentation
+from napari_uml.baselines.combining import combine
+from napari_uml.baselines.dropout import MonteCarloDropout
+from napari_uml.baselines.ensemble import Ensemble
+from napari_uml.baselines.registry import make_network
+from napari_uml.config import Task, UMLConfig
+from napari_uml.inference.ways import load_way
+from napari_uml.nn.output import UMLOutput
+from napari_uml.weights import WeightsInfo, save_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_uml.nn.base import Network
+
+IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+ARCHES = ("uml", "ec", "tbrats", "bcs")
+
+
+def build(arch: str, seed: int = 0, dropout: float = 0.3) -> Network:
+    torch.manual_seed(seed)
+    values = {**tiny_network().model_dump(), "arch": arch, "dropout": dropout}
+    return make_network(UMLConfig.model_validate(values)).eval()
+
+
+def weights_of(arch: str, path: Path, seed: int = 0, image_size: int = 64) -> Path:
+    network = build(arch, seed)
+    info = WeightsInfo(
+        name="way", title="Way", version="1", config=network.config, image_size=image_size,
+        task=Task.model_validate(INFO.model_dump(include=set(Task.model_fields))), training={}, validation={},
+        intensity={"mean": (0.5,), "std": (0.2,)}, licence="CC0", not_for="use", written_by="a test",
+    )  # fmt: skip
+    save_weights(path, network.state_dict(), info, half=False)
+    return path
+
+
+def output(*p: float) -> UMLOutput:
+    return UMLOutput(None, None, (), False, class_logits=torch.tensor([p]).log())
+
+
+def test_the_answer_is_the_mean_of_the_probabilities_and_their_entropy():
+    answer = combine([output(0.9, 0.1), output(0.1, 0.9), output(0.5, 0.5)]).class_answer
+    assert answer.probability[0].tolist() == pytest.approx([0.5, 0.5])
+    assert answer.uncertainty.item() == pytest.approx(1.0)
+    sure = combine([output(1.0, 0.0), output(1.0, 0.0)]).class_answer
+    assert sure.uncertainty.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_evidence_counts_as_its_expected_probability():
+    evidential = UMLOutput(torch.tensor([[3.0, 1.0]]), None, (), False)  # alpha 4, 2
+    assert combine([evidential]).class_answer.probability[0].tolist() == pytest.approx([4 / 6, 2 / 6])
+
+
+def test_outputs_about_different_parts_are_refused():
+    with pytest.raises(ValueError, match="answer the same"):
+        combine([output(0.5, 0.5), UMLOutput(None, None, (torch.zeros(1, 2, 2, 2),), False)])
+    with pytest.raises(ValueError, match="answer the same"):
+        combine([])
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+@torch.no_grad()
+def test_dropout_draws_holes_that_a_seed_repeats(arch):
+    network = build(arch)
+    state = torch.random.get_rng_state()
+    first, again = (MonteCarloDropout(network, draws=3, seed=4)(IMAGE) for _ in range(2))
+    other = MonteCarloDropout(network, draws=3, seed=5)(IMAGE)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not any(module.training for module in network.modules() if isinstance(module, nn.Dropout | nn.Dropout2d))
+    for part in ("class_answer", "mask_answer"):
+        answers = [getattr(out, part) for out in (first, again, other)]
+        if answers[0] is not None:
+            assert torch.equal(answers[0].belief, answers[1].belief)
+            assert not torch.equal(answers[0].belief, answers[2].belief)
+
+
+def test_a_network_without_dropout_is_refused():
+    with pytest.raises(ValueError, match="Expected a network with dropout"):
+        MonteCarloDropout(build("bcs", dropout=0.0))
+
+
+class Brightest(nn.Module):
+    """The structure is what is bright, the class how bright the left half is."""
+
+    def forward(self, image: torch.Tensor) -> UMLOutput:
+        grey = image.mean(1, keepdim=True)
+        left = grey[..., : grey.shape[3] // 2].mean((1, 2, 3))
+        logits = torch.cat([torch.zeros_like(grey), 8 * grey - 4], dim=1)
+        return UMLOutput(None, None, (logits,), False, class_logits=torch.stack([left, -left], dim=1))
+
+
+def test_mirrored_masks_are_brought_back():
+    image = torch.zeros(1, 3, 8, 8)
+    image[..., :3] = 1
+    out = TestTimeAugmentation(Brightest())(image)
+    assert torch.equal(out.mask_logits[0].argmax(1)[0].bool(), image[0, 0].bool())
+    left = torch.tensor([3 / 4, 0.0])  # of the image and of its mirror image; gamma changes neither 0 nor 1
+    expected = torch.stack([left, -left], dim=1).softmax(1).mean(0)
+    assert torch.allclose(out.class_answer.probability[0], expected)
+    assert GAMMAS[0] == 1
+
+
+@torch.no_grad()
+def test_an_ensemble_of_equal_networks_says_what_one_says():
+    network = build("uml")
+    one, three = network(IMAGE), Ensemble([network] * 3)(IMAGE)
+    assert torch.allclose(three.class_answer.probability, one.class_answer.probability, atol=1e-6)
+    assert torch.allclose(three.mask_answer.probability, one.mask_answer.probability, atol=1e-5)
+
+
+def test_one_network_is_no_ensemble():
+    with pytest.raises(ValueError, match="Expected two networks or more"):
+        Ensemble([build("ec")])
+
+
+@pytest.mark.parametrize("way", ["dropout", "augmentation", "ensemble"])
+@pytest.mark.parametrize("arch", ["uml", "ec", "tbrats"])
+def test_a_way_predicts_from_weights_files(way, arch, tmp_path):
+    paths = [weights_of(arch, tmp_path / f"{n}.safetensors", seed=n) for n in range(2 if way == "ensemble" else 1)]
+    predictor = load_way(way, paths, "cpu", "float32")
+    image = np.random.default_rng(0).random((40, 52), dtype=np.float32)
+    prediction, again = predictor.predict(image), predictor.predict(image)
+    np.testing.assert_array_equal(prediction.pixel_uncertainty, again.pixel_uncertainty)
+    if "mask" in prediction.answers:
+        assert prediction.measure == "entropy"
+        np.testing.assert_allclose(prediction.pixel_probability.sum(0), 1, atol=1e-3)
+    if "class" in prediction.answers:
+        assert prediction.opinion.measure == "entropy"
+
+
+def test_models_that_do_not_belong_together_are_refused(tmp_path):
+    one = weights_of("ec", tmp_path / "one.safetensors")
+    other = weights_of("ec", tmp_path / "other.safetensors", image_size=128)
+    for way, models, words in (
+        ("ensemble", [one, other], "same task and input size"),
+        ("dropout", [one, one], "Expected one model for dropout"),
+        ("voting", [one], "Expected a way among dropout, augmentation, ensemble"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            load_way(way, models)
