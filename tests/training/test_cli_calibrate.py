@@ -10,11 +10,12 @@ from safetensors import safe_open
 
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.reading import read_image
+from napari_uml.errors import WeightsError
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.run_record import RunSettings
 from napari_uml.training.export import export_run
-from napari_uml.weights import load_tensors, read_info
+from napari_uml.weights import load_tensors, read_info, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,3 +121,26 @@ def test_a_run_is_repeated_with_the_scales_that_it_was_made_with(
     code, said, err = napari_uml("replay", run)
     assert (code, err) == (0, "")
     assert "agree to the last bit" in said
+
+
+def test_a_write_that_fails_leaves_the_weights_as_they_were(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = model.read_bytes()
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(WeightsError, match="No space left"):
+        write_info(model, read_info(model).model_copy(update={"version": "2"}))
+    assert model.read_bytes() == before
+    assert [path.name for path in model.parent.glob("*safetensors*")] == [model.name]
+
+
+def test_tensors_start_at_a_multiple_of_eight_bytes_and_end_the_file(model: Path, tmp_path: Path) -> None:
+    before = model.read_bytes()
+    tensors = before[8 + int.from_bytes(before[:8], "little") :]
+    for title in ("Ä", "two", "three and more"):
+        write_info(model, read_info(model).model_copy(update={"title": title}), tmp_path / "new.safetensors")
+        after = (tmp_path / "new.safetensors").read_bytes()
+        assert int.from_bytes(after[:8], "little") % 8 == 0
+        assert after.endswith(tensors)
+        assert read_info(tmp_path / "new.safetensors").title == title

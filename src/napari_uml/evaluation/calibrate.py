@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from napari_uml.evaluation.answer_table import RESAMPLES, class_answers, pixel_a
 from napari_uml.evaluation.chance_map import fit_map
 from napari_uml.evaluation.conformal import COVERAGE, class_set_threshold, fit_contours, outline_limits
 from napari_uml.evaluation.cross_fit import cross_fitted
-from napari_uml.evaluation.evidence_scale import probabilities, uncertainties
+from napari_uml.evaluation.evidence_scale import probabilities, true_probability, uncertainties
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,9 +67,8 @@ def calibrate(
     chance = chances(knots, u)[0]
     threshold = referral_threshold(chance, labelled.wrong, target_risk)
     kept = chance <= threshold
-    p = probabilities(labelled.evidence, scale.value)
+    p = true_probability(labelled.evidence, scale.value, labelled.truth)
     figures, folds = cross_fitted(labelled, annotated, seed)
-    pixel_scale = None if annotated is None else annotated.scale(seed)
     return Calibration(
         dataset=dataset,
         split=split,
@@ -77,17 +76,25 @@ def calibrate(
         knots=knots,
         referral_threshold=threshold,
         class_scale=scale,
-        pixel_scale=pixel_scale,
-        structures={} if annotated is None or pixel_scale is None else pixel_maps(annotated, pixel_scale.value, task),
         target_risk=target_risk,
         kept_risk=labelled.mean(labelled.wrong, kept, seed) if kept.any() else None,
         kept_share=labelled.mean(kept, np.ones_like(kept), seed),
         figures=figures,
         folds=folds,
-        class_set_threshold=class_set_threshold(p[np.arange(len(u)), labelled.truth]),
+        class_set_threshold=class_set_threshold(p),
         set_coverage=COVERAGE,
-        contours={} if annotated is None or pixel_scale is None else contours(annotated, pixel_scale.value, task),
+        **({} if annotated is None else _of_pixels(annotated, task, seed)),
     )
+
+
+def _of_pixels(pixels: AnswerTable, task: Task, seed: int) -> dict[str, Any]:
+    """The fields of a `Calibration` that speak of pixels."""
+    scale = pixels.scale(seed)
+    return {
+        "pixel_scale": scale,
+        "structures": pixel_maps(pixels, scale.value, task),
+        "contours": contours(pixels, scale.value, task),
+    }
 
 
 def pixel_maps(pixels: AnswerTable, scale: float, task: Task) -> dict[str, tuple[Knot, ...]]:

@@ -145,9 +145,7 @@ def measure(
     )
     if done is not None and done.model_copy(update={"rows": ()}) != start:
         raise ValueError(
-            f"Expected a former run of {start.model} ({start.weights_sha256[:12]}) on {start.dataset}, {split}, with "
-            f"{start.device} and {start.precision}, got one of {done.model} ({done.weights_sha256[:12]}) on "
-            f"{done.dataset}, {done.split}, with {done.device} and {done.precision}; choose another folder or allow "
+            f"Expected a former run of {_origin(start)}, got one of {_origin(done)}; choose another folder or allow "
             "overwriting."
         )
     so_far = start if done is None else done
@@ -180,6 +178,12 @@ def rise_over_sigma(result: Robustness) -> dict[str, Metric]:
 
         found[f"spearman/{name}"] = _metric(estimate(correlation, groups, 0, RESAMPLES), len(groups))
     return found
+
+
+def _origin(result: Robustness) -> str:
+    """What was measured on what, for a message."""
+    model = f"{result.model} ({result.weights_sha256[:12]}, {result.device}, {result.precision})"
+    return f"{model} on {result.dataset}, {result.split}, {len(result.groups)} images"
 
 
 def _row(predictor: UMLPredictor, dataset: Dataset, split: Split, condition: Condition, clean: Row | None) -> Row:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from napari_uml.data.dataset import write_atomic
 from napari_uml.errors import UMLError
-from napari_uml.evaluation.robustness import NOISE, Robustness, rise_over_sigma
+from napari_uml.evaluation.robustness import NOISE, Condition, Robustness, rise_over_sigma
+from napari_uml.inference.corruptions import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("acc", "f1_weighted", "auc", "dice/", "assd/", "u_image", "u_pixel", "auroc_shift/")
 """Table 2's figures, and those of the uncertainty, by how their names begin."""
 DPI: Final = 120
+MARKERS: Final = "osD^vPX*"
 
 
 def read_robustness(path: Path) -> Robustness | None:
@@ -87,17 +89,31 @@ def plot(result: Robustness) -> bytes:
     axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     names = [name for name in shown_names(result) if name.startswith(("dice/", "auc", "u_")) and "shift" not in name]
     for axis, kind in zip(axes, kinds, strict=True):
-        rows = [row for row in result.rows if row.condition.kind == kind]
+        rows = _of_kind(result, kind)
         strengths = sorted({row.condition.strength for row in rows})
         for number, name in enumerate(names):
-            style = {"linestyle": "--" if name.startswith("u_") else "-", "marker": "o", "markersize": 3}
+            style = {
+                "linestyle": "--" if name.startswith("u_") else "-",
+                "marker": MARKERS[number % len(MARKERS)],
+                "markersize": 4,
+            }
             axis.plot(strengths, _means(rows, strengths, name), color=f"C{number}", label=name, **style)
-        axis.set(xlabel="noise sigma" if kind == NOISE else kind, ylim=(0, 1))
-    axes[0].legend(fontsize=7)
+        axis.set(xlabel="noise sigma" if kind == NOISE else KINDS[kind].title, ylim=(0, 1))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.suptitle(f"{result.model} on {result.dataset}, {result.split}, n = {len(result.groups)}", fontsize=9)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def _of_kind(result: Robustness, kind: str) -> list[Row]:
+    """The rows of a kind of damage, and the clean one at the strength that changes nothing."""
+    rows = [row for row in result.rows if row.condition.kind == kind]
+    clean = result.row(Condition(kind=NOISE, strength=0.0, seed=result.rows[0].condition.seed))
+    if kind == NOISE or clean is None:
+        return rows
+    neutral = Condition(kind=kind, strength=KINDS[kind].neutral)
+    return [clean.model_copy(update={"condition": neutral}), *rows]
 
 
 def _means(rows: Sequence[Row], strengths: Sequence[float], name: str) -> list[float]:
