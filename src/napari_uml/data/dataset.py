@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import secrets
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path, PureWindowsPath
@@ -21,6 +20,7 @@ from napari_uml.data import photos, tiff
 from napari_uml.data.decoded import decoding
 from napari_uml.data.reading import read_image
 from napari_uml.errors import DatasetError, ImageError
+from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -172,16 +172,6 @@ def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) ->
     writer.writerow(COLUMNS)
     writer.writerows(astuple(record) for record in records)
     write_atomic(folder / "index.csv", table.getvalue())
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, so that a reader sees either the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
