@@ -23,9 +23,11 @@ from napari_uml.errors import DatasetError, ImageError
 from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    Pair = tuple[NDArray[np.float32], NDArray[np.uint8] | None]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -54,6 +56,22 @@ class Record:
     label: str
     split: Split
     group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a data set from being trained on.
+
+    Attributes
+    ----------
+    row
+        Image of the row that it belongs to; empty when it belongs to all.
+    text
+        One sentence.
+    """
+
+    row: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,36 +127,66 @@ def read_dataset(folder: Path | str) -> Dataset:
     if not rows and not problems:
         problems.append(f"Expected at least one row in {folder / 'index.csv'}, got none.")
     for line, row in rows:
-        problems += [f"index.csv line {line}: {problem}" for problem in _row_problems(folder, info, row)]
-    problems += _split_problems([row for _, row in rows])
+        problems += [f"index.csv line {line}: {problem}" for problem in row_problems(folder, info, row)]
+    problems += [problem.text for problem in split_problems([row for _, row in rows])]
     if problems:
         raise DatasetError(*problems)
     records = (Record(**{**row, "split": cast("Split", row["split"])}) for _, row in rows)  # type: ignore[arg-type]
     return Dataset(folder, info, tuple(records))
 
 
-def check_images(dataset: Dataset) -> list[str]:
-    """Every problem of the files themselves; each is read as training would read it.
+def read_table(folder: Path) -> tuple[DatasetInfo, tuple[Record, ...]]:
+    """Read `dataset.json` and `index.csv`; whether rows make sense and files exist is for others to check.
 
-    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits.
+    Raises
+    ------
+    DatasetError
+        When one of them is missing or cannot be read.
+    """
+    info = _read_info(folder / "dataset.json")
+    rows, problems = _read_rows(folder / "index.csv")
+    if problems:
+        raise DatasetError(*problems)
+    return info, tuple(Record(**row) for _, row in rows)  # type: ignore[arg-type]
+
+
+def check_images(dataset: Dataset) -> list[str]:
+    """Every problem of the files themselves, see `image_problems`; one that belongs to several rows is named once."""
+    return list(dict.fromkeys(problem.text for problem in image_problems(dataset)))
+
+
+def image_problems(dataset: Dataset, seen: Callable[[Record, Pair], None] = lambda record, pair: None) -> list[Problem]:
+    """Every problem of the files, with its rows; each file is read as training would read it.
+
+    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits,
+    stored in whatever way.
+
+    Parameters
+    ----------
+    dataset
+        What to read.
+    seen
+        Called with every row that can be read, and what `read_pair` gave.
     """
     problems = []
-    same: dict[str, list[Record]] = defaultdict(list)
+    same: dict[bytes, list[Record]] = defaultdict(list)
     for record in dataset.records:
         try:
-            read_pair(dataset, record)
+            pair = read_pair(dataset, record)
         except ImageError as error:
-            problems.append(str(error))
+            problems.append(Problem(record.image, str(error)))
         else:
-            same[hashlib.sha256((dataset.folder / record.image).read_bytes()).hexdigest()].append(record)
+            same[hashlib.sha256(np.int64(pair[0].shape).tobytes() + pair[0].tobytes()).digest()].append(record)
+            seen(record, pair)
     for records in same.values():
         if len({record.split for record in records}) > 1:
             names = ", ".join(f"{record.image} ({record.split})" for record in records)
-            problems.append(f"Expected different pictures in every split, these are the same: {names}.")
+            text = f"Expected different pictures in every split, these are the same: {names}."
+            problems += [Problem(record.image, text) for record in records]
     return problems
 
 
-def read_pair(dataset: Dataset, record: Record) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+def read_pair(dataset: Dataset, record: Record) -> Pair:
     """The record's image, float32 (H, W) or (H, W, 3) in [0, 1], and its mask (H, W) where there is one.
 
     Raises
@@ -252,7 +300,8 @@ def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]
         return [], [f"Expected a table separated by commas in {path.name}, it cannot be read ({error})."]
 
 
-def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[str]:
+def row_problems(folder: Path, info: DatasetInfo, row: Mapping[str, str]) -> list[str]:
+    """What is wrong with the cells of a row of `index.csv`, by column."""
     problems = []
     for column in ("image", "mask"):
         name = row[column]
@@ -271,7 +320,8 @@ def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[
     return problems
 
 
-def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
+def split_problems(rows: Sequence[Mapping[str, str]]) -> list[Problem]:
+    """Groups that are in several splits, and images that are listed twice."""
     splits: dict[str, set[str]] = defaultdict(set)
     images: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -279,8 +329,13 @@ def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
         if row["group"]:
             splits[row["group"]].add(row["split"])
     problems = [
-        f"Expected every group in one split, {group} is in {', '.join(sorted(found))}."
+        Problem(
+            next(row["image"] for row in rows if row["group"] == group),
+            f"Expected every group in one split, {group} is in {', '.join(sorted(found))}.",
+        )
         for group, found in splits.items()
         if len(found) > 1
     ]
-    return problems + [f"{image} is listed {n} times." for image, n in images.items() if image and n > 1]
+    return problems + [
+        Problem(image, f"{image} is listed {n} times.") for image, n in images.items() if image and n > 1
+    ]
