@@ -119,9 +119,7 @@ def read_dataset(folder: Path | str) -> Dataset:
         With every problem found.
     """
     folder = Path(folder)
-    missing = [name for name in ("dataset.json", "index.csv") if not (folder / name).is_file()]
-    if missing:
-        raise DatasetError(f"Expected a dataset folder with dataset.json and index.csv, {folder} has no {missing[0]}.")
+    _check_is_dataset(folder)
     info = _read_info(folder / "dataset.json")
     rows, problems = _read_rows(folder / "index.csv")
     if not rows and not problems:
@@ -143,6 +141,7 @@ def read_table(folder: Path) -> tuple[DatasetInfo, tuple[Record, ...]]:
     DatasetError
         When one of them is missing or cannot be read.
     """
+    _check_is_dataset(folder)
     info = _read_info(folder / "dataset.json")
     rows, problems = _read_rows(folder / "index.csv")
     if problems:
@@ -155,7 +154,11 @@ def check_images(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(problem.text for problem in image_problems(dataset)))
 
 
-def image_problems(dataset: Dataset, seen: Callable[[Record, Pair], None] = lambda record, pair: None) -> list[Problem]:
+def image_problems(
+    dataset: Dataset,
+    seen: Callable[[Record, Pair], None] = lambda record, pair: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Problem]:
     """Every problem of the files, with its rows; each file is read as training would read it.
 
     Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits,
@@ -167,16 +170,20 @@ def image_problems(dataset: Dataset, seen: Callable[[Record, Pair], None] = lamb
         What to read.
     seen
         Called with every row that can be read, and what `read_pair` gave.
+    stopped
+        Asked before every row whether to leave the rest out.
     """
-    problems = []
+    problems: list[Problem] = []
     same: dict[bytes, list[Record]] = defaultdict(list)
     for record in dataset.records:
+        if stopped():
+            return problems
         try:
             pair = read_pair(dataset, record)
         except ImageError as error:
             problems.append(Problem(record.image, str(error)))
         else:
-            same[hashlib.sha256(np.int64(pair[0].shape).tobytes() + pair[0].tobytes()).digest()].append(record)
+            same[hashlib.sha256(repr(pair[0].shape).encode() + pair[0].tobytes()).digest()].append(record)
             seen(record, pair)
     for records in same.values():
         if len({record.split for record in records}) > 1:
@@ -263,6 +270,12 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"Expected an image, {path} cannot be read ({error}).") from error
 
 
+def _check_is_dataset(folder: Path) -> None:
+    missing = [name for name in ("dataset.json", "index.csv") if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(f"Expected a dataset folder with dataset.json and index.csv, {folder} has no {missing[0]}.")
+
+
 def _read_info(path: Path) -> DatasetInfo:
     try:
         return DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
@@ -271,10 +284,10 @@ def _read_info(path: Path) -> DatasetInfo:
     except UnicodeDecodeError as error:
         raise DatasetError(f"Expected UTF-8 text in {path}, got other bytes; save it as UTF-8.") from error
     except ValidationError as error:
-        raise DatasetError(*(f"{path.name}: {problem}" for problem in _sentences(error))) from error
+        raise DatasetError(*(f"{path.name}: {problem}" for problem in sentences(error))) from error
 
 
-def _sentences(error: ValidationError) -> list[str]:
+def sentences(error: ValidationError) -> list[str]:
     """One sentence for every problem that pydantic found."""
     found = []
     for problem in error.errors(include_url=False, include_input=False):
