@@ -295,7 +295,8 @@ def answer(pixels):
     return Prediction(
         mask=mask, pixel_belief=np.stack([u / 2, u / 2]), pixel_uncertainty=u,
         opinions=(Opinion(("a", "b"), belief, uncertainty),), structure_names=("background", "lesion"),
-        looked_at=(None,), mask_map="mask", seconds=0.1, model="m", device="cpu", precision="float32", sigma=0.0, seed=0,
+        looked_at=(None,), mask_map="mask", seconds=0.1, model="m", device="cpu", precision="float32",
+        sigma=0.0, seed=0,
     )  # fmt: skip
 
 
