@@ -123,12 +123,12 @@ class Annotator(QObject):
         self.next(self._model)
 
     def save(self, label: str) -> None:
-        """Save the corrected labels and the class of the image that is shown; it leaves the viewer when that is done."""
+        """Save the corrected labels and the class of the image that is shown; then it leaves the viewer."""
         if self._rows is None or self._layers is None:
             return
         rows, image, labels = self._rows, self.image, np.array(self._layers[1].data)
-        whole = {} if (labels == IGNORE).all() else {"labels": labels}
-        self._saving.start(work.change(lambda: rows.update(image, label=label, **whole)))
+        given = None if (labels == IGNORE).all() else labels
+        self._saving.start(work.change(lambda: rows.update(image, label=label, labels=given)))
 
     def _submit(self, job: Any) -> None:
         wanted = read_preferences()

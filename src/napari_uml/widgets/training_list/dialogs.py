@@ -90,7 +90,7 @@ class NewListDialog(Question):
         add_row(self.form, "Names of", self.names_of, "Take over structures and classes, so that training goes on.")
         add_row(self.form, "Structures", self.structures, "What is outlined, separated by commas, background first.")
         add_row(
-            self.form, "Classes", self.classes, "What an image as a whole can be, separated by commas; two or more."
+            self.form, "Classes", self.classes, "What an image as a whole can be: two or more, separated by commas."
         )
         browse.clicked.connect(self._on_browse)
         self.names_of.activated.connect(self._on_names_of)

@@ -85,9 +85,7 @@ class Layout:
         self.more.setMenu(menu)
         self.remove = _button("Remove", "Take the selected rows out of the list (Delete); their files stay.")
         self.names = _button("Edit classes…", "Rename, add or remove structures and classes.")
-        self.split = _button(
-            "Suggest split", "A quarter validates; patients and lesions that file names tell stay whole."
-        )
+        self.split = _button("Suggest split", "A quarter validates; patients that file names tell stay together.")
         self.check = _button("Check", "Find everything that would keep the training from working.")
         self.model, self.model_label = narrow(QComboBox()), QLabel("Propose with")
         self.model_label.setBuddy(self.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent
 
     from napari_uml.config import Task
-    from napari_uml.data.dataset import DatasetInfo, Problem
+    from napari_uml.data.dataset import DatasetInfo, Problem, Split
     from napari_uml.widgets.background import Work
     from napari_uml.widgets.session import Predictor
     from napari_uml.widgets.training_list.table import Edit
@@ -72,6 +72,7 @@ class TrainingListPanel(QWidget):
         self.viewer = viewer
         self.rows: TrainingList | None = None
         self._problems: tuple[Problem, ...] = ()
+        self._is_checked = False
         self._refused: list[str] = []
         self.view = Layout(self)
         self.annotator = Annotator(viewer, self, load, self)
@@ -202,7 +203,7 @@ class TrainingListPanel(QWidget):
         self._adding.yielded.connect(self._on_added)
         self._adding.finished.connect(self._on_added_all)
         self._checking.yielded.connect(self._on_found)
-        self._checking.finished.connect(self._show_state)
+        self._checking.finished.connect(self._on_checked)
         self.annotator.told.connect(view.say)
         self.annotator.shown.connect(self._on_shown)
         self.annotator.saved.connect(self._on_saved)
@@ -311,18 +312,16 @@ class TrainingListPanel(QWidget):
             self._change(partial(self.rows.remove, images))
 
     def _on_edited(self, edit: Edit) -> None:
-        if self.rows is not None:
-            rows = self.rows
-            if edit.field == "split":
-                group = rows.record(edit.image).group
-                together = [
-                    one.image for one in rows.records if one.image == edit.image or (group and one.group == group)
-                ]
-                self._change(partial(rows.move, dict.fromkeys(together, edit.value)))
-                if len(together) > 1:
-                    self.view.say(f"{len(together)} images of the group {group} moved together.")
-            else:
-                self._change(partial(rows.update, edit.image, label=edit.value))
+        if self.rows is None:
+            return
+        if edit.field == "label":
+            self._change(partial(self.rows.update, edit.image, label=edit.value))
+            return
+        group = self.rows.record(edit.image).group
+        together = [one.image for one in self.rows.records if group and one.group == group] or [edit.image]
+        self._change(partial(self.rows.move, dict.fromkeys(together, cast("Split", edit.value))))
+        if len(together) > 1:
+            self.view.say(f"{len(together)} images of the group {group} moved together.")
 
     def _on_draw(self) -> None:
         if self.rows is not None and self.view.rows.missing:
@@ -347,8 +346,14 @@ class TrainingListPanel(QWidget):
         self._problems = found.problems
         self.view.rows.mark(frozenset(problem.row for problem in found.problems))
         self.view.show_problems(found.problems)
-        self.view.say("No problems: ready to train." if not found.problems else "", wrong=False)
-        self.checked.emit()
+        self.view.say("" if found.problems else "No problems: ready to train.")
+        self._is_checked = True
+
+    def _on_checked(self) -> None:
+        self._show_state()
+        if self._is_checked:
+            self._is_checked = False
+            self.checked.emit()
 
     def _on_next(self) -> None:
         entry = self.view.chosen_model()
