@@ -169,6 +169,14 @@ def test_what_tests_keeps_testing_with_its_group_and_bare_rows_train():
     assert found.splits["u"] == "train"
 
 
+def test_a_group_of_several_classes_leaves_two_examples_of_each():
+    mixed = [*rows("patient1_a"), *rows("patient1_b", label="b")]
+    found = suggest_split([*mixed, *rows("x1", "x2", "x3", "x4"), *rows("y1", "y2", label="b")], share=0.9)
+    training = [name for name, split in found.splits.items() if split == "train"]
+    assert sum(name.startswith("x") or name == "patient1_a" for name in training) >= 2
+    assert sum(name.startswith("y") or name == "patient1_b" for name in training) == 2
+
+
 def test_a_share_that_is_none_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
         suggest_split([], share=1.0)

@@ -269,6 +269,14 @@ def test_a_skipped_image_comes_again_at_the_end(qtbot, dock):
     assert order[0] == order[2] != order[1]
 
 
+def test_an_image_that_cannot_be_read_does_not_hold_up_the_others(qtbot, dock):
+    for name in ("a", "b"):
+        dock.rows.add_array(GREY, name=name)
+    (dock.folder / "images" / "a.png").write_bytes(b"broken")
+    dock._show()
+    assert shown(qtbot, dock, dock.view.next) == "images/b.png"
+
+
 def test_a_failing_model_is_told_and_next_stays_usable(qtbot, dock, predictor: FakePredictor):
     def fail(number: int) -> None:
         raise MemoryError

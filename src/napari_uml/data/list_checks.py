@@ -15,6 +15,7 @@ from napari_uml.data.dataset import (
     row_problems,
     split_problems,
 )
+from napari_uml.data.splitting import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.data.dataset import Pair
-
-FEWEST = 2
-"""Examples of a class that training needs."""
 
 
 def find_problems(dataset: Dataset, stopped: Callable[[], bool] = lambda: False) -> list[Problem]:

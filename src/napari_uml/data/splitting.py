@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.25
 """Of the annotated images that validate."""
+FEWEST = 2
+"""Examples of a class that are needed to train on."""
 
 _NAMED = re.compile(r"(patient|subject|participant|case|lesion|pat|sub|pid|id)[-_ ]?(\d+)", re.IGNORECASE)
 _SIDED = re.compile(r"^(.*\d.*?)[-_ ](?:left|right|od|os|l|r|cc|mlo)(?=$|[-_ .])", re.IGNORECASE)
@@ -84,11 +86,17 @@ def _drawn(members: dict[str, list[Record]], share: float, seed: int) -> set[str
     for group in sorted(members):
         strata[_class_of(members[group])].append(group)
     generator = np.random.default_rng(seed)
+    left = Counter(row.label for rows in members.values() for row in rows)
     drawn: set[str] = set()
     for label in sorted(strata):
         groups = [strata[label][int(i)] for i in generator.permutation(len(strata[label]))]
-        count = max(round(share * len(groups)), 1)
-        drawn.update(groups[: max(min(count, len(groups) - 2), 0)])
+        wanted = max(round(share * len(groups)), 1)
+        for group in groups:
+            own = Counter(row.label for row in members[group])
+            if wanted and all(left[name] - count >= FEWEST for name, count in own.items()):
+                drawn.add(group)
+                left -= own
+                wanted -= 1
     if not drawn and len(members) > 1:
         largest = max(strata.values(), key=len)
         drawn.add(largest[int(generator.integers(len(largest)))])

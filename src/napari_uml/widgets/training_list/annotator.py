@@ -70,14 +70,14 @@ class Annotator(QObject):
         self._rows: TrainingList | None = None
         self._model = ""
         self._layers: tuple[Layer, Labels] | None = None
-        self._looking = False
+        self._scoring = False
         self._skipped: set[str] = set()
         self._runner = Runner(load, self)
         self._background = Background(owner, self)
         self._saving = Background(owner, self)
         for source in (self._runner, self._background):
             source.yielded.connect(self._on_yielded)
-            source.failed.connect(self.failed)
+            source.failed.connect(self._on_failed)
             source.finished.connect(self._on_finished)
         self._saving.yielded.connect(self._on_saved)
         self._saving.failed.connect(self.failed)
@@ -92,6 +92,7 @@ class Annotator(QObject):
     def set_rows(self, rows: TrainingList | None) -> None:
         """Work on another list, or on none; what is in the viewer stays there."""
         if rows is not self._rows:
+            self._scoring = False
             self._runner.drop()
             self._background.stop()
             self._rows, self._layers, self.image, self._skipped = rows, None, "", set()
@@ -107,9 +108,10 @@ class Annotator(QObject):
         if self._rows is None:
             return
         self.queue.set(self._rows.records, model)
-        self._model, scoring = model, self._runner.is_running and not self._looking
-        self._looking = False
+        self._model, scoring = model, self._scoring
+        self._scoring = False
         if model and self.queue.unscored and not scoring and not self._skipped:
+            self._scoring = True
             self.told.emit(f"Looks for the most uncertain of {len(self.queue.images)} images…")
             self._submit(work.score(self._rows.folder, self.queue.unscored))
         else:
@@ -143,7 +145,6 @@ class Annotator(QObject):
             self.told.emit("Every image of the list is annotated." if not self.image else "This is the last image.")
             self.ended.emit()
             return
-        self._looking = True
         u = self.queue.uncertainty(image)
         self.told.emit(f"Opens {PurePosixPath(image).name}" + (f", u = {u:.2f}…" if u is not None else "…"))
         if self._model:
@@ -161,11 +162,15 @@ class Annotator(QObject):
 
     def _on_finished(self) -> None:
         """Scores are known now: look at the image that they choose."""
-        if not self._looking and self._rows is not None and self._model and not self.queue.unscored:
+        if self._scoring:
+            self._scoring = False
             self._look()
         else:
-            self._looking = False
             self.ended.emit()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._scoring = False
+        self.failed.emit(error)
 
     def _on_saved(self, _record: object) -> None:
         saved = self.image

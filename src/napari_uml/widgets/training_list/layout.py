@@ -70,6 +70,7 @@ class Layout:
         self.problems.setWordWrap(True)
         self.problems.setMaximumHeight(110)
         self.problems.setTextElideMode(Qt.TextElideMode.ElideNone)
+        self.problems.setSpacing(2)
         self.new = _button("New…", "Begin a list in a new folder.")
         self.open = _button("Open…", "Go on with a list, or with any dataset folder.")
         self.add = _button("Add current…", "Add an image of the viewer with its corrected labels and a class.")

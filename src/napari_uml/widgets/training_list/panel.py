@@ -24,6 +24,7 @@ from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.layout import Layout
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
 from napari_uml.widgets.training_list.remembered import last_folder, remember_folder
+from napari_uml.widgets.training_list.table import RowsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ class TrainingListPanel(QWidget):
         self.view = Layout(self)
         self.annotator = Annotator(viewer, self, load, self)
         self._adding, self._checking, self._drawing = (Background(self, self) for _ in range(3))
-        self._draw = QTimer(self, singleShot=True, interval=50)
+        self._draw, self._scroll = (QTimer(self, singleShot=True, interval=wait) for wait in (50, 0))
         self._connect()
         self.refresh_models()
         folder = last_folder()
@@ -104,8 +105,7 @@ class TrainingListPanel(QWidget):
         row = self.view.rows.row_of(image)
         if row >= 0:
             self.view.table.selectRow(row)
-            self.view.table.scrollTo(self.view.rows.index(row, 0))
-            self.view.table.setFocus()
+            self.view.table.scrollTo(self.view.rows.index(row, 0), RowsTable.ScrollHint.PositionAtCenter)
 
     def open(self, folder: Path) -> None:
         """Go on with a list or a dataset folder; one that cannot be opened is explained and the list stays."""
@@ -196,9 +196,10 @@ class TrainingListPanel(QWidget):
         delete.activated.connect(self._on_remove)
         view.rows.edited.connect(self._on_edited)
         view.rows.wanted.connect(self._draw.start)
-        view.problems.itemActivated.connect(lambda item: self.select_row(item.data(Qt.ItemDataRole.UserRole)))
-        view.problems.itemClicked.connect(lambda item: self.select_row(item.data(Qt.ItemDataRole.UserRole)))
+        for signal in (view.problems.itemActivated, view.problems.itemClicked):
+            signal.connect(lambda item: self.select_row(item.data(Qt.ItemDataRole.UserRole)))
         self._draw.timeout.connect(self._on_draw)
+        self._scroll.timeout.connect(lambda: self.select_row(self.annotator.image))
         self._drawing.yielded.connect(view.rows.add_thumbnail)
         self._adding.yielded.connect(self._on_added)
         self._adding.finished.connect(self._on_added_all)
@@ -362,8 +363,8 @@ class TrainingListPanel(QWidget):
 
     def _on_shown(self, looked: work.Looked) -> None:
         self.view.show_label(self.rows.info.cls_classes if self.rows else (), looked.label)
-        self.select_row(looked.image)
         self._show_state()
+        self._scroll.start()  # when the layout has made room for the class
 
     def _on_save(self) -> None:
         self.annotator.save(self.view.label.currentData() or "")

@@ -209,6 +209,7 @@ class RowsTable(QTableView):
         header.setResizeContentsPrecision(50)
         self.setMinimumHeight(3 * THUMBNAIL)
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
     def sizeHint(self) -> QSize:
         """Five rows of a narrow dock."""
