@@ -199,7 +199,7 @@ def test_a_problem_leads_to_its_row(qtbot, dock, tmp_path):
     )  # fmt: skip
     dock.view.problems.itemActivated.emit(item)
     (index,) = dock.view.table.selectionModel().selectedRows()
-    assert text(dock, index.row(), IMAGE) == "⚠ val2.png"
+    assert text(dock, index.row(), IMAGE) == "⚠ val2"
 
 
 def test_every_change_takes_what_a_check_found_back(qtbot, dock):

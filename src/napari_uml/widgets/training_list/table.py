@@ -145,7 +145,7 @@ class RowsModel(QAbstractTableModel):
     def _texts(self, record: Record) -> tuple[str, str, str, str]:
         state = state_of(record) + (", in part" if record.mask and record.image in self._partly else "")
         marked = "⚠ " if record.image in self._marked else ""
-        return marked + PurePosixPath(record.image).name, record.label or NO_CLASS, record.split, state
+        return marked + PurePosixPath(record.image).stem, record.label or NO_CLASS, record.split, state
 
     def _picture(self, image: str) -> QPixmap | None:
         if image not in self._pictures and image not in self.missing:
