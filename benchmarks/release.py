@@ -14,13 +14,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_uml.data.dataset import read_dataset, write_atomic
+from napari_uml.data.dataset import read_dataset
 from napari_uml.evaluation.answers import read_answers
 from napari_uml.evaluation.calibrate import calibrate
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.evaluate import evaluate
 from napari_uml.evaluation.familiar import fit_familiarity
 from napari_uml.evaluation.record import format_table
+from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
 from napari_uml.training.plan import read_plan

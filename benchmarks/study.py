@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from napari_uml.baselines.registry import ARCHITECTURES
-from napari_uml.data.dataset import Dataset, read_dataset, write_atomic
+from napari_uml.data.dataset import Dataset, read_dataset
 from napari_uml.evaluation.evaluate import score_images
 from napari_uml.evaluation.segmentation import dice
+from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.ways import load_way
 from napari_uml.training.checkpoint import LAST

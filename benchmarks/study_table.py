@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from napari_uml.data.dataset import write_atomic
 from napari_uml.evaluation import classification, uncertainty
 from napari_uml.evaluation.bootstrap import drawn_mean, interval, resample
+from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

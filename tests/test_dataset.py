@@ -17,10 +17,10 @@ from napari_uml.data.dataset import (
     image_size,
     read_dataset,
     read_mask,
-    write_atomic,
     write_dataset,
 )
 from napari_uml.errors import DatasetError, ImageError
+from napari_uml.files import write_atomic
 
 HEADER = "image,mask,label,split,group\n"
 

@@ -35,7 +35,11 @@ class Measurement(Settings):
 
 
 class Task(Settings):
-    """What is to be found in an image: Q structures (background first) and K classes."""
+    """What is to be found in an image: Q structures (background first) and K classes.
+
+    A structure or class that was renamed keeps its earlier names, oldest first, in `former_structures` or
+    `former_classes`, so that weights trained under one of them are still found.
+    """
 
     modality: str = ""
     channels: Literal[1, 3] = 3
@@ -44,6 +48,8 @@ class Task(Settings):
     seg_colors: tuple[str, ...] = ()
     unions: dict[str, tuple[str, ...]] = {}
     measurements: tuple[Measurement, ...] = ()
+    former_structures: dict[str, tuple[str, ...]] = {}
+    former_classes: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
     def _names_exist_and_are_unique(self) -> Self:
@@ -59,9 +65,13 @@ class Task(Settings):
             raise ValueError(f"Expected unions with names of their own, {', '.join(clash)} is a pixel class, too.")
         in_unions = {name for parts in self.unions.values() for name in parts} - set(self.seg_classes)
         measured = {name for m in self.measurements for name in (*m.of, *m.to)} - {*self.seg_classes, *self.unions}
-        unknown = sorted(in_unions | measured)
+        unknown = sorted(in_unions | measured | self.former_structures.keys() - {*self.seg_classes})
         if unknown:
             raise ValueError(f"Unknown structure {', '.join(unknown)}: seg_classes has {', '.join(self.seg_classes)}.")
+        if strange := sorted(self.former_classes.keys() - {*self.cls_classes}):
+            raise ValueError(
+                f"Unknown class {', '.join(strange)} in former_classes: cls_classes has {', '.join(self.cls_classes)}."
+            )
         return self
 
     @property

@@ -39,7 +39,7 @@ def calibrate(
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.answers import read_answers
     from napari_uml.evaluation.calibrate import calibrate as fit
-    from napari_uml.inference.files import refuse_existing
+    from napari_uml.files import refuse_existing
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.weights import find_weights, read_info, write_info
     from napari_uml.weights.registry import load_registry

@@ -43,7 +43,7 @@ def evaluate(
     """Compare a model's answers with the truth: masks, classes and uncertainty, each with a 95 % interval."""
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.record import format_table, write_record
-    from napari_uml.inference.files import refuse_existing
+    from napari_uml.files import refuse_existing
     from napari_uml.inference.predictor import UMLPredictor
 
     sigmas = list(dict.fromkeys(sigma or [0.0]))

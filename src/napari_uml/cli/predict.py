@@ -58,8 +58,8 @@ def predict(
     The results of one image lie in the output folder itself, those of several in a folder each; results.csv is about
     all of them. An image that cannot be analysed is reported, and the others are done.
     """
+    from napari_uml.files import refuse_existing
     from napari_uml.inference.corruptions import parse_corruption
-    from napari_uml.inference.files import refuse_existing
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunSettings
     from napari_uml.inference.saving import RESULTS, file_names

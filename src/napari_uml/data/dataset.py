@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import secrets
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path, PureWindowsPath
@@ -21,11 +20,14 @@ from napari_uml.data import photos, tiff
 from napari_uml.data.decoded import decoding
 from napari_uml.data.reading import read_image
 from napari_uml.errors import DatasetError, ImageError
+from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    Pair = tuple[NDArray[np.float32], NDArray[np.uint8] | None]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -54,6 +56,22 @@ class Record:
     label: str
     split: Split
     group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a data set from being trained on.
+
+    Attributes
+    ----------
+    row
+        Image of the row that it belongs to; empty when it belongs to all.
+    text
+        One sentence.
+    """
+
+    row: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +119,81 @@ def read_dataset(folder: Path | str) -> Dataset:
         With every problem found.
     """
     folder = Path(folder)
-    missing = [name for name in ("dataset.json", "index.csv") if not (folder / name).is_file()]
-    if missing:
-        raise DatasetError(f"Expected a dataset folder with dataset.json and index.csv, {folder} has no {missing[0]}.")
+    _check_is_dataset(folder)
     info = _read_info(folder / "dataset.json")
     rows, problems = _read_rows(folder / "index.csv")
     if not rows and not problems:
         problems.append(f"Expected at least one row in {folder / 'index.csv'}, got none.")
     for line, row in rows:
-        problems += [f"index.csv line {line}: {problem}" for problem in _row_problems(folder, info, row)]
-    problems += _split_problems([row for _, row in rows])
+        problems += [f"index.csv line {line}: {problem}" for problem in row_problems(folder, info, row)]
+    problems += [problem.text for problem in split_problems([row for _, row in rows])]
     if problems:
         raise DatasetError(*problems)
     records = (Record(**{**row, "split": cast("Split", row["split"])}) for _, row in rows)  # type: ignore[arg-type]
     return Dataset(folder, info, tuple(records))
 
 
-def check_images(dataset: Dataset) -> list[str]:
-    """Every problem of the files themselves; each is read as training would read it.
+def read_table(folder: Path) -> tuple[DatasetInfo, tuple[Record, ...]]:
+    """Read `dataset.json` and `index.csv`; whether rows make sense and files exist is for others to check.
 
-    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits.
+    Raises
+    ------
+    DatasetError
+        When one of them is missing or cannot be read.
     """
-    problems = []
-    same: dict[str, list[Record]] = defaultdict(list)
+    _check_is_dataset(folder)
+    info = _read_info(folder / "dataset.json")
+    rows, problems = _read_rows(folder / "index.csv")
+    if problems:
+        raise DatasetError(*problems)
+    return info, tuple(Record(**row) for _, row in rows)  # type: ignore[arg-type]
+
+
+def check_images(dataset: Dataset) -> list[str]:
+    """Every problem of the files themselves, see `image_problems`; one that belongs to several rows is named once."""
+    return list(dict.fromkeys(problem.text for problem in image_problems(dataset)))
+
+
+def image_problems(
+    dataset: Dataset,
+    seen: Callable[[Record, Pair], None] = lambda record, pair: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Problem]:
+    """Every problem of the files, with its rows; each file is read as training would read it.
+
+    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits,
+    stored in whatever way.
+
+    Parameters
+    ----------
+    dataset
+        What to read.
+    seen
+        Called with every row that can be read, and what `read_pair` gave.
+    stopped
+        Asked before every row whether to leave the rest out.
+    """
+    problems: list[Problem] = []
+    same: dict[bytes, list[Record]] = defaultdict(list)
     for record in dataset.records:
+        if stopped():
+            return problems
         try:
-            read_pair(dataset, record)
+            pair = read_pair(dataset, record)
         except ImageError as error:
-            problems.append(str(error))
+            problems.append(Problem(record.image, str(error)))
         else:
-            same[hashlib.sha256((dataset.folder / record.image).read_bytes()).hexdigest()].append(record)
+            same[hashlib.sha256(repr(pair[0].shape).encode() + pair[0].tobytes()).digest()].append(record)
+            seen(record, pair)
     for records in same.values():
         if len({record.split for record in records}) > 1:
             names = ", ".join(f"{record.image} ({record.split})" for record in records)
-            problems.append(f"Expected different pictures in every split, these are the same: {names}.")
+            text = f"Expected different pictures in every split, these are the same: {names}."
+            problems += [Problem(record.image, text) for record in records]
     return problems
 
 
-def read_pair(dataset: Dataset, record: Record) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
+def read_pair(dataset: Dataset, record: Record) -> Pair:
     """The record's image, float32 (H, W) or (H, W, 3) in [0, 1], and its mask (H, W) where there is one.
 
     Raises
@@ -172,16 +227,6 @@ def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) ->
     writer.writerow(COLUMNS)
     writer.writerows(astuple(record) for record in records)
     write_atomic(folder / "index.csv", table.getvalue())
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, so that a reader sees either the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -225,6 +270,12 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"Expected an image, {path} cannot be read ({error}).") from error
 
 
+def _check_is_dataset(folder: Path) -> None:
+    missing = [name for name in ("dataset.json", "index.csv") if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(f"Expected a dataset folder with dataset.json and index.csv, {folder} has no {missing[0]}.")
+
+
 def _read_info(path: Path) -> DatasetInfo:
     try:
         return DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
@@ -233,10 +284,10 @@ def _read_info(path: Path) -> DatasetInfo:
     except UnicodeDecodeError as error:
         raise DatasetError(f"Expected UTF-8 text in {path}, got other bytes; save it as UTF-8.") from error
     except ValidationError as error:
-        raise DatasetError(*(f"{path.name}: {problem}" for problem in _sentences(error))) from error
+        raise DatasetError(*(f"{path.name}: {problem}" for problem in sentences(error))) from error
 
 
-def _sentences(error: ValidationError) -> list[str]:
+def sentences(error: ValidationError) -> list[str]:
     """One sentence for every problem that pydantic found."""
     found = []
     for problem in error.errors(include_url=False, include_input=False):
@@ -262,7 +313,8 @@ def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]
         return [], [f"Expected a table separated by commas in {path.name}, it cannot be read ({error})."]
 
 
-def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[str]:
+def row_problems(folder: Path, info: DatasetInfo, row: Mapping[str, str]) -> list[str]:
+    """What is wrong with the cells of a row of `index.csv`, by column."""
     problems = []
     for column in ("image", "mask"):
         name = row[column]
@@ -281,7 +333,8 @@ def _row_problems(folder: Path, info: DatasetInfo, row: dict[str, str]) -> list[
     return problems
 
 
-def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
+def split_problems(rows: Sequence[Mapping[str, str]]) -> list[Problem]:
+    """Groups that are in several splits, and images that are listed twice."""
     splits: dict[str, set[str]] = defaultdict(set)
     images: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -289,8 +342,13 @@ def _split_problems(rows: Sequence[dict[str, str]]) -> list[str]:
         if row["group"]:
             splits[row["group"]].add(row["split"])
     problems = [
-        f"Expected every group in one split, {group} is in {', '.join(sorted(found))}."
+        Problem(
+            next(row["image"] for row in rows if row["group"] == group),
+            f"Expected every group in one split, {group} is in {', '.join(sorted(found))}.",
+        )
         for group, found in splits.items()
         if len(found) > 1
     ]
-    return problems + [f"{image} is listed {n} times." for image, n in images.items() if image and n > 1]
+    return problems + [
+        Problem(image, f"{image} is listed {n} times.") for image, n in images.items() if image and n > 1
+    ]

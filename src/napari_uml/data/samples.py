@@ -111,6 +111,8 @@ def merge_tasks(tasks: Sequence[Task]) -> Task:
         seg_colors=first.seg_colors if same else (),
         unions=unions,
         measurements=tuple(_agreed("measurement", ({m.name: m for m in task.measurements} for task in tasks)).values()),
+        former_structures=_agreed("earlier names of", (task.former_structures for task in tasks)),
+        former_classes=_agreed("earlier names of", (task.former_classes for task in tasks)),
     )
 
 

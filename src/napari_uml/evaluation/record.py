@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pydantic import Field, FiniteFloat, ValidationError
 
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
+from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def write_record(record: MetricsRecord, path: Path, *, overwrite: bool = False) 
     if path.exists() and not overwrite:
         raise UMLError(f"{path} is there already; choose another name or allow overwriting.")
     try:
-        _replace(path, record.model_dump_json(indent=2) + "\n")
+        write_atomic(path, record.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise UMLError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -97,13 +97,3 @@ def format_table(record: MetricsRecord) -> str:
 
 def _interval(metric: Metric) -> str:
     return "" if metric.low is None or metric.high is None else f"{metric.low:.3f} - {metric.high:.3f}"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside the file, then move into its place."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydantic import ValidationError
 
-from napari_uml.data.dataset import write_atomic
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.robustness import NOISE, Condition, Robustness, rise_over_sigma
+from napari_uml.files import write_atomic
 from napari_uml.inference.corruptions import KINDS
 
 if TYPE_CHECKING:

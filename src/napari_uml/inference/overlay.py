@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.page import LINE, MARGIN, Page, fitted, shade, tint
 from napari_uml.results import SILENT, SYMBOLS
 

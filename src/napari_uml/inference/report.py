@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
 from napari_uml.inference.page import fitted, shade, tint
 from napari_uml.inference.reproduce import as_command, as_python

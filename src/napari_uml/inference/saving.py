@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tifffile
 
-from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import write_overlay
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, replacing
 from napari_uml.results import SYMBOLS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 
 from napari_uml.config import TrainConfig, UMLConfig
 from napari_uml.errors import WeightsError
-from napari_uml.weights.tensors import replacing
+from napari_uml.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values["network"] = checkpoint.network.model_dump_json()
     values["train"] = checkpoint.train.model_dump_json()
     try:
-        with replacing(path) as part:
+        with replacing(path, WeightsError) as part:
             torch.save(values, part)
     except RuntimeError as error:  # torch's for a full disk
         raise WeightsError(f"Cannot write {path}; is the disk full? ({str(error).splitlines()[0][:200]})") from error

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from napari_uml.config import OKABE_ITO
-from napari_uml.data.dataset import write_atomic
+from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

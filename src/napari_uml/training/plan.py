@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 
 from napari_uml import __version__
 from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
-from napari_uml.data.dataset import write_atomic
 from napari_uml.errors import UMLError
+from napari_uml.files import write_atomic
 from napari_uml.weights.info import NAME_PATTERN, in_short
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
 from napari_uml.data.dataset import read_dataset
+from napari_uml.data.kept import what_is_kept
 from napari_uml.data.samples import merge_tasks
 from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import LAST
@@ -137,8 +138,7 @@ def _focus(options: Typed, task: Task, origin: Origin | None) -> Focus | None:
 def _start_in_words(options: Typed, task: Task, origin: Origin | None) -> str:
     if origin is None:
         return "random weights, encoders from timm" if "pretrained" in options else "random weights"
-    old = {*origin.task.seg_classes, *origin.task.cls_classes}
-    new = [name for name in (*task.seg_classes, *task.cls_classes) if name not in old]
+    new = what_is_kept(origin.task, task).new
     return origin.words + (f"; new and untrained: {', '.join(new)}" if new else "")
 
 

@@ -1,4 +1,7 @@
-"""Start from the weights of another task: what fits is kept, heads are matched by the names of their classes."""
+"""Start from the weights of another task: what fits is kept, heads are matched by the names of their classes.
+
+A class that was renamed (`Task.former_classes`, `Task.former_structures`) is matched by what it was called before.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_uml.data.kept import what_is_kept
 from napari_uml.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
     WeightsError
         When the networks differ in more than their heads.
     """
+    kept = what_is_kept(old, new)
     state = network.state_dict()
     if set(state) != set(tensors):
         raise WeightsError("Expected weights of the same network, these have other layers; train with their preset.")
@@ -45,32 +50,28 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
     for name, target in state.items():
         source = tensors[name].to(target.dtype)
         if name in last.classes:
-            source = _match(source, target, old.cls_classes, new.cls_classes, axis=0)
+            source = _match(source, target, old.cls_classes, kept.classes, axis=0)
         elif name in last.structures:
-            source = _match(source, target, old.seg_classes, new.seg_classes, axis=0)
+            source = _match(source, target, old.seg_classes, kept.structures, axis=0)
         elif name in last.structure_inputs:
-            source = _match(source, target, old.seg_classes, new.seg_classes, axis=1)
+            source = _match(source, target, old.seg_classes, kept.structures, axis=1)
         if source.shape != target.shape:
             raise WeightsError(
                 f"Expected {tuple(target.shape)} weights in {name}, got {tuple(source.shape)}; train with their preset."
             )
         filled[name] = source
     network.load_state_dict(filled)
-    return (*_new(new.cls_classes, old.cls_classes), *_new(new.seg_classes, old.seg_classes))
+    return kept.new
 
 
-def _new(names: Sequence[str], known: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in known]
-
-
-def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Sequence[str], axis: int) -> Tensor:
+def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Mapping[str, str | None], axis: int) -> Tensor:
     """The rows (or columns) of `source` under their new numbers; those of new names as `target` has them."""
     if source.shape[axis] != len(old):
         raise WeightsError(f"Expected weights for {', '.join(old)}, got {source.shape[axis]} outputs.")
     if source.shape[1 - axis] != target.shape[1 - axis]:
         return source
     parts = [
-        source.select(axis, old.index(name)) if name in old else target.select(axis, number)
-        for number, name in enumerate(new)
+        target.select(axis, number) if was is None else source.select(axis, old.index(was))
+        for number, was in enumerate(new.values())
     ]
     return torch.stack(parts, dim=axis)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from napari_uml.errors import WeightsError
+from napari_uml.files import replacing
 from napari_uml.weights.info import METADATA_KEY, WeightsInfo, check_kind, damaged, read_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -47,7 +45,7 @@ def save_weights(path: Path | str, tensors: Mapping[str, torch.Tensor], info: We
     dtype = torch.float16 if half else torch.float32
     stored = {name: _storable(name, tensor, dtype) for name, tensor in tensors.items()}
     content = save(stored, metadata={METADATA_KEY: info.model_dump_json()})
-    with replacing(Path(path)) as part:
+    with replacing(Path(path), WeightsError) as part:
         part.write_bytes(content)
 
 
@@ -76,7 +74,7 @@ def write_info(path: Path | str, info: WeightsInfo, destination: Path | str | No
     header["__metadata__"][METADATA_KEY] = info.model_dump_json()
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
-    with replacing(Path(destination or path)) as part:
+    with replacing(Path(destination or path), WeightsError) as part:
         part.write_bytes(len(text).to_bytes(8, "little") + text + content[start:])
 
 
@@ -127,26 +125,6 @@ def check_fits(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequen
     problems = [f"{kind}: {_first(names)}" for kind, names in kinds.items() if names]
     if problems:
         raise WeightsError(f"The weights do not fit the network they name ({'; '.join(problems)}).")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
-
-    Raises
-    ------
-    WeightsError
-        When the file cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise WeightsError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _storable(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

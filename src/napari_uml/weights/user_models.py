@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from napari_uml.errors import WeightsError
+from napari_uml.files import replacing
 from napari_uml.weights.info import NAME_PATTERN, WeightsInfo, read_info
 from napari_uml.weights.registry import (
     SUFFIX,
@@ -19,7 +20,7 @@ from napari_uml.weights.registry import (
     user_folder,
     user_models,
 )
-from napari_uml.weights.tensors import load_tensors, replacing
+from napari_uml.weights.tensors import load_tensors
 
 
 def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
@@ -50,7 +51,7 @@ def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool
             return info
         if not overwrite:
             raise _taken(target.stem)
-    with replacing(target) as part:
+    with replacing(target, WeightsError) as part:
         shutil.copyfile(path, part)
     return info
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_uml.widgets.worker import Task, translated
 
-if TYPE_CHECKING:
-    from napari_uml.widgets.bench import Bench
-
 Work = Callable[[Callable[[], bool]], Iterator[object]]
 """Takes a function that says whether to stop; yields what the GUI thread shall know."""
+
+
+class Closing(Protocol):
+    """What tells that its dock is closed, such as the bench."""
+
+    @property
+    def closing(self) -> Any:
+        """A Qt signal."""
 
 
 class Background(QObject):
@@ -27,10 +32,10 @@ class Background(QObject):
     failed = Signal(object)
     finished = Signal()
 
-    def __init__(self, bench: Bench, parent: QObject | None = None) -> None:
-        super().__init__(parent or bench)
+    def __init__(self, owner: Closing, parent: QObject) -> None:
+        super().__init__(parent)
         self._task: Task | None = None
-        bench.closing.connect(self.stop)
+        owner.closing.connect(self.stop)
 
     @property
     def is_busy(self) -> bool:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_uml.data.reading import read_image
 from napari_uml.errors import UMLError
-from napari_uml.inference.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.run_record import RunSettings, make_record
 from napari_uml.inference.saving import RESULTS, file_names, save_prediction, write_tiff
 from napari_uml.inference.tables import write_results

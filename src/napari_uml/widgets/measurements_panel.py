@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uml.errors import UMLError
-from napari_uml.inference.files import replacing
+from napari_uml.files import replacing
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.measured import HEADER, Measured, as_csv, measure_result, words

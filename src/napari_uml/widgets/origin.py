@@ -12,8 +12,8 @@ import tifffile
 from napari_uml.data.reading import read_image
 from napari_uml.data.view import in_unit
 from napari_uml.errors import ImageError
+from napari_uml.files import replacing
 from napari_uml.inference.analysis import pick_slice
-from napari_uml.inference.files import replacing
 from napari_uml.widgets.reading_modes import take
 
 if TYPE_CHECKING:

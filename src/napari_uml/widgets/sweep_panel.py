@@ -11,10 +11,9 @@ from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
-from napari_uml.data.dataset import write_atomic
 from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
+from napari_uml.files import replacing, write_atomic
 from napari_uml.inference.corruptions import KINDS
-from napari_uml.inference.files import replacing
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.bench import array_of
 from napari_uml.widgets.gentle_import import import_plots

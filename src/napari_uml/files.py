@@ -28,21 +28,35 @@ def refuse_existing(paths: Iterable[Path]) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, error: type[UMLError] = UMLError) -> Iterator[Path]:
     """A path to write to, with the same ending; it takes the place of `path` when the block ends well.
+
+    Missing folders are made. A reader sees either the old or the new file, and nothing is left of a block that failed.
 
     Raises
     ------
     UMLError
-        When the file cannot be written.
+        Of the kind `error`, when the file cannot be written.
     """
-    part = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with _beside(path) as part:
             yield part
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UMLError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except OSError as problem:
+        raise error(f"{path} cannot be written: {problem.strerror or problem}.") from problem
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, so that a reader sees either the old or the new one, never a part."""
+    with _beside(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    part = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

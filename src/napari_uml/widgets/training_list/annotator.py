@@ -1,0 +1,211 @@
+"""Annotating one image after another: the network proposes, the user corrects, and what is saved goes into the list."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, Signal
+
+from napari_uml.data.annotate_next import Queue, Score
+from napari_uml.data.dataset import IGNORE
+from napari_uml.widgets.background import Background
+from napari_uml.widgets.layers import mask_style
+from napari_uml.widgets.preferences import read_preferences
+from napari_uml.widgets.session import Progress
+from napari_uml.widgets.training_list import work
+from napari_uml.widgets.worker import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.viewer
+    from napari.layers import Layer
+
+    from napari_uml.config import Task
+    from napari_uml.data.training_list import TrainingList
+    from napari_uml.widgets.background import Closing
+    from napari_uml.widgets.session import Predictor
+
+UNLABELLED_COLOR = (0.5, 0.5, 0.5, 0.6)
+
+
+class Annotator(QObject):
+    """Scores what waits, proposes a mask for the most uncertain image, and saves the corrected one.
+
+    Attributes
+    ----------
+    shown
+        A `Looked` came into the viewer.
+    saved
+        A row was saved.
+    told
+        Something to say, in words.
+    failed
+        An error.
+    ended
+        Work is over, or nothing came of it.
+    """
+
+    shown = Signal(object)
+    saved = Signal(str)
+    told = Signal(str)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        owner: Closing,
+        load: Callable[[str, str, str], Predictor] | None,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.queue = Queue()
+        self.image = ""
+        self._viewer = viewer
+        self._rows: TrainingList | None = None
+        self._model = ""
+        self._layers: tuple[Layer, Labels] | None = None
+        self._scoring = False
+        self._skipped: set[str] = set()
+        self._runner = Runner(load, self)
+        self._background = Background(owner, self)
+        self._saving = Background(owner, self)
+        for source in (self._runner, self._background):
+            source.yielded.connect(self._on_yielded)
+            source.failed.connect(self._on_failed)
+            source.finished.connect(self._on_finished)
+        self._saving.yielded.connect(self._on_saved)
+        self._saving.failed.connect(self.failed)
+        self._saving.finished.connect(self.ended)
+        owner.closing.connect(self._runner.drop)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is computed or saved."""
+        return self._runner.is_running or self._background.is_busy or self._saving.is_busy
+
+    def set_rows(self, rows: TrainingList | None) -> None:
+        """Work on another list, or on none; what is in the viewer stays there."""
+        if rows is not self._rows:
+            self._scoring = False
+            self._runner.drop()
+            self._background.stop()
+            self._rows, self._layers, self.image, self._skipped = rows, None, "", set()
+
+    def next(self, model: str) -> None:
+        """Show the most uncertain image; those that no score is known of are looked at first, unless already under way.
+
+        Parameters
+        ----------
+        model
+            Name of the model that proposes; empty: none, the images come in the order of the list.
+        """
+        if self._rows is None:
+            return
+        self.queue.set(self._rows.records, model)
+        self._model, scoring = model, self._scoring
+        self._scoring = False
+        if model and self.queue.unscored and not scoring and not self._skipped:
+            self._scoring = True
+            self.told.emit(f"Looks for the most uncertain of {len(self.queue.images)} images…")
+            self._submit(work.score(self._rows.folder, self.queue.unscored))
+        else:
+            self._look()
+
+    def skip(self) -> None:
+        """Leave the image that is shown for later, and go on."""
+        if self.image:
+            self._skipped.add(self.image)
+            self._put_away()
+        self.next(self._model)
+
+    def save(self, label: str) -> None:
+        """Save the corrected labels and the class of the image that is shown; then it leaves the viewer."""
+        if self._rows is None or self._layers is None:
+            return
+        rows, image, labels = self._rows, self.image, np.array(self._layers[1].data)
+        given = None if (labels == IGNORE).all() else labels
+        self._saving.start(work.change(lambda: rows.update(image, label=label, labels=given)))
+
+    def _submit(self, job: Any) -> None:
+        wanted = read_preferences()
+        self._runner.submit(job, self._model, wanted.device, wanted.precision)
+
+    def _look(self) -> None:
+        image = self.queue.next({*self._skipped, self.image})
+        if image is None and self._skipped:
+            self._skipped = set()
+            image = self.queue.next({self.image})
+        if image is None or self._rows is None:
+            self.told.emit("Every image of the list is annotated." if not self.image else "This is the last image.")
+            self.ended.emit()
+            return
+        u = self.queue.uncertainty(image)
+        self.told.emit(f"Opens {PurePosixPath(image).name}" + (f", u = {u:.2f}…" if u is not None else "…"))
+        if self._model:
+            self._submit(work.look(self._rows.folder, image, self._rows.info))
+        else:
+            self._background.start(work.look_bare(self._rows.folder, image))
+
+    def _on_yielded(self, value: object) -> None:
+        if isinstance(value, Score):
+            self.queue.add(value)
+        elif isinstance(value, Progress) and value.total:
+            self.told.emit(f"Looked at {value.done} of {value.total} images; Next image takes the best so far.")
+        elif isinstance(value, work.Looked) and self._rows is not None:
+            self._show(value, self._rows.info)
+
+    def _on_finished(self) -> None:
+        """Scores are known now: look at the image that they choose."""
+        if self._scoring:
+            self._scoring = False
+            self._look()
+        else:
+            self.ended.emit()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._scoring = False
+        self.failed.emit(error)
+
+    def _on_saved(self, _record: object) -> None:
+        saved = self.image
+        self._put_away()
+        self.saved.emit(saved)
+
+    def _show(self, looked: work.Looked, task: Task) -> None:
+        self._put_away()
+        name = PurePosixPath(looked.image).stem
+        rgb = looked.pixels.ndim == 3
+        image = Image(looked.pixels, name=name, rgb=rgb, contrast_limits=(0, 1))
+        labels = Labels(looked.mask.copy(), name=f"{name} labels", **_style(task))
+        self._layers, self.image = (self._viewer.add_layer(image), self._viewer.add_layer(labels)), looked.image
+        self._viewer.layers.selection.active = labels
+        labels.selected_label = 1
+        self._viewer.reset_view()
+        u = self.queue.uncertainty(looked.image)
+        known = f" (u = {u:.2f})" if u is not None else ""
+        self.told.emit(f"{name}{known}: correct the labels, choose the class, then Save and next.")
+        self.shown.emit(looked)
+
+    def _put_away(self) -> None:
+        """Take the layers of the image out of the viewer; the user may have done so already."""
+        for layer in self._layers or ():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._layers, self.image = None, ""
+
+
+def _style(task: Task) -> dict[str, Any]:
+    """As results are shown, and what nobody annotated in grey."""
+    style = mask_style(task)
+    colors = {**style["colormap"].color_dict, IGNORE: UNLABELLED_COLOR}
+    features = {
+        "index": [*style["features"]["index"], IGNORE],
+        "structure": [*style["features"]["structure"], "not annotated"],
+    }
+    return {**style, "colormap": DirectLabelColormap(color_dict=colors), "features": features}

@@ -1,0 +1,376 @@
+"""The training list: what is trained on, shown as a table that is saved at every change."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox, QShortcut, QWidget
+
+from napari_uml.data.annotate_next import to_annotate
+from napari_uml.data.splitting import suggest_split
+from napari_uml.data.training_list import TrainingList
+from napari_uml.errors import UMLError
+from napari_uml.weights import list_models, read_info
+from napari_uml.widgets.background import Background
+from napari_uml.widgets.loading import FILTER
+from napari_uml.widgets.training_list import work
+from napari_uml.widgets.training_list.annotator import Annotator
+from napari_uml.widgets.training_list.current import take_current
+from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
+from napari_uml.widgets.training_list.layout import Layout
+from napari_uml.widgets.training_list.names_dialog import NamesDialog
+from napari_uml.widgets.training_list.remembered import last_folder, remember_folder
+from napari_uml.widgets.training_list.table import RowsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent
+
+    from napari_uml.config import Task
+    from napari_uml.data.dataset import DatasetInfo, Problem, Split
+    from napari_uml.widgets.background import Work
+    from napari_uml.widgets.session import Predictor
+    from napari_uml.widgets.training_list.table import Edit
+
+
+class TrainingListPanel(QWidget):
+    """Table, buttons and messages of a training list; the list that was used last is opened.
+
+    Parameters
+    ----------
+    viewer
+        Where images come from and are annotated.
+    load
+        Makes a predictor of the names of model, device and precision; for tests.
+
+    Attributes
+    ----------
+    changed
+        Emitted when the list is another one, or its rows or names changed.
+    checked
+        Emitted when a check is over; `problems` has what it found.
+    closing
+        Emitted by `stop`: work in the background stops.
+    """
+
+    changed = Signal()
+    checked = Signal()
+    closing = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        parent: QWidget | None = None,
+        load: Callable[[str, str, str], Predictor] | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.rows: TrainingList | None = None
+        self._problems: tuple[Problem, ...] = ()
+        self._is_checked = False
+        self._refused: list[str] = []
+        self.view = Layout(self)
+        self.annotator = Annotator(viewer, self, load, self)
+        self._adding, self._checking, self._drawing = (Background(self, self) for _ in range(3))
+        self._draw, self._scroll = (QTimer(self, singleShot=True, interval=wait) for wait in (50, 0))
+        self._connect()
+        self.refresh_models()
+        folder = last_folder()
+        if folder is not None:
+            self.open(folder)
+        self._show()
+
+    @property
+    def folder(self) -> Path | None:
+        """The dataset folder; None without a list."""
+        return self.rows.folder if self.rows else None
+
+    @property
+    def info(self) -> DatasetInfo | None:
+        """Structures and classes of the list; None without a list."""
+        return self.rows.info if self.rows else None
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What the last check found; empty after every change, until `check` is over."""
+        return self._problems
+
+    def select_row(self, image: str) -> None:
+        """Select the row of an image and scroll to it."""
+        row = self.view.rows.row_of(image)
+        if row >= 0:
+            self.view.table.selectRow(row)
+            self.view.table.scrollTo(self.view.rows.index(row, 0), RowsTable.ScrollHint.PositionAtCenter)
+
+    def open(self, folder: Path) -> None:
+        """Go on with a list or a dataset folder; one that cannot be opened is explained and the list stays."""
+        try:
+            self._use(TrainingList.open(folder))
+        except UMLError as error:
+            self._tell(error)
+
+    def create(self, folder: Path, info: DatasetInfo) -> None:
+        """Begin a new list."""
+        try:
+            self._use(TrainingList.create(folder, info))
+        except UMLError as error:
+            self._tell(error)
+
+    def add_current(self, dialog: AddDialog) -> None:
+        """Add what a dialog says."""
+        if self.rows is not None:
+            current = take_current(self.viewer, dialog.image, dialog.labels)
+            known = {
+                "labels": current.labels, "label": dialog.label.currentData(), "name": current.name,
+                "split": dialog.split.currentData(), "group": current.group or None,
+                "unlabelled": dialog.unlabelled.currentData(),
+            }  # fmt: skip
+            self._add(work.add_current(self.rows, current.read, **known))
+
+    def add_files(self, paths: Sequence[Path], *, with_masks: bool = True) -> None:
+        """Add copies of image files, with the masks that lie beside them."""
+        if self.rows is not None:
+            self._add(work.add_files(self.rows, paths, with_masks))
+
+    def add_dataset(self, folder: Path) -> None:
+        """Add all rows of another dataset folder."""
+        if self.rows is not None:
+            self._add(work.add_dataset(self.rows, folder))
+
+    def check(self) -> None:
+        """Look for every problem of the list; `checked` tells when it is over."""
+        if self.rows is not None:
+            self.view.say("Reads every image and mask…")
+            self._checking.start(work.check(self.rows.dataset))
+            self._show_state()
+
+    def suggest(self) -> None:
+        """Split the rows anew, groups kept together."""
+        if self.rows is not None:
+            found = suggest_split(self.rows.records)
+            self._change(partial(self.rows.move, found.splits, found.groups))
+            count = sum(split == "val" for split in found.splits.values())
+            kept = len({*found.groups.values()})
+            told = f" File names tell of {kept} patients or lesions, which are kept together." if kept else ""
+            self.view.say(f"{count} of {len(found.splits)} images validate.{told}")
+
+    def refresh_models(self) -> None:
+        """Look again which models there are."""
+        try:
+            self.view.show_models([entry for entry in list_models() if entry.path is not None and not entry.problem])
+        except UMLError as error:
+            self._tell(error)
+
+    def stop(self) -> None:
+        """Stop everything in the background; for the dock that the panel is in, when it is closed."""
+        self._draw.stop()
+        self.closing.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Stop when napari takes the widget out of its dock, which it does without closing it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop the workers."""
+        self.stop()
+        super().closeEvent(event)
+
+    def _connect(self) -> None:
+        view = self.view
+        slots = {
+            view.new: self._on_new, view.open: self._on_open, view.add: self._on_add, view.files: self._on_files,
+            view.bare: self._on_bare, view.dataset: self._on_dataset, view.names: self._on_names,
+            view.split: self.suggest, view.check: self.check, view.remove: self._on_remove, view.next: self._on_next,
+            view.save: self._on_save, view.skip: self.annotator.skip,
+        }  # fmt: skip
+        for button, slot in slots.items():
+            (button.clicked if isinstance(button, QWidget) else button.triggered).connect(lambda _=False, s=slot: s())
+        delete = QShortcut(QKeySequence.StandardKey.Delete, view.table, context=Qt.ShortcutContext.WidgetShortcut)
+        delete.activated.connect(self._on_remove)
+        view.rows.edited.connect(self._on_edited)
+        view.rows.wanted.connect(self._draw.start)
+        for signal in (view.problems.itemActivated, view.problems.itemClicked):
+            signal.connect(lambda item: self.select_row(item.data(Qt.ItemDataRole.UserRole)))
+        self._draw.timeout.connect(self._on_draw)
+        self._scroll.timeout.connect(lambda: self.select_row(self.annotator.image))
+        self._drawing.yielded.connect(view.rows.add_thumbnail)
+        self._adding.yielded.connect(self._on_added)
+        self._adding.finished.connect(self._on_added_all)
+        self._checking.yielded.connect(self._on_found)
+        self._checking.finished.connect(self._on_checked)
+        self.annotator.told.connect(view.say)
+        self.annotator.shown.connect(self._on_shown)
+        self.annotator.saved.connect(self._on_saved)
+        self.annotator.ended.connect(self._show_state)
+        for source in (self._adding, self._checking, self._drawing, self.annotator):
+            source.failed.connect(self._tell)
+
+    def _use(self, rows: TrainingList) -> None:
+        self.stop_work()
+        self.rows = rows
+        remember_folder(rows.folder)
+        self.annotator.set_rows(rows)
+        self.view.say("")
+        self._show()
+
+    def stop_work(self) -> None:
+        """Let go of what goes on with the list at hand."""
+        for background in (self._adding, self._checking, self._drawing):
+            background.stop()
+
+    def _show(self) -> None:
+        """Show the rows as they are; what a check found may be true no longer."""
+        self._problems = ()
+        self._checking.stop()
+        rows = self.rows
+        self.view.rows.mark(frozenset())
+        self.view.rows.show(rows.info if rows else None, rows.records if rows else ())
+        self.view.show_problems(())
+        self.view.show_list(rows)
+        self._show_state()
+        self.changed.emit()
+
+    def _show_state(self) -> None:
+        left = len(to_annotate(self.rows.records)) if self.rows else 0
+        busy = self._adding.is_busy
+        self.view.enable(self.rows is not None, bool(self.rows and self.rows.records), busy, self._checking.is_busy)
+        self.view.enable_annotating(left, bool(self.annotator.image), busy)
+
+    def _change(self, step: Callable[[], object]) -> None:
+        """Make a small change at once."""
+        try:
+            step()
+        except (UMLError, ValueError) as error:
+            self._tell(error)
+        self._show()
+
+    def _add(self, job: Work) -> None:
+        self._refused = []
+        self.view.say("Adds…")
+        self._adding.start(job)
+        self._show_state()
+
+    def _tell(self, error: Exception) -> None:
+        known = isinstance(error, (UMLError, ValueError))
+        self.view.say(str(error) if known else f"An error inside napari-uml: {error!r}", wrong=True)
+        self._show_state()
+
+    def _start(self) -> tuple[str, Task] | None:
+        """Title and task of the model that is chosen."""
+        entry = self.view.chosen_model()
+        return None if entry is None or entry.path is None else (entry.title, read_info(entry.path).task)
+
+    def _on_new(self) -> None:
+        tasks = [(entry.title, read_info(entry.path).task) for entry in self.view.models if entry.path]
+        dialog = NewListDialog(tasks, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self.create(dialog.path, dialog.info)
+
+    def _on_open(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a training list or dataset folder", str(self.folder or ""))
+        if name:
+            self.open(Path(name))
+
+    def _on_add(self) -> None:
+        if self.rows is not None:
+            dialog = AddDialog(self.viewer, self.rows.info, self)
+            if dialog.exec() == QDialog.DialogCode.Accepted:
+                self.add_current(dialog)
+
+    def _on_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Add images, with the masks beside them", "", FILTER)
+        if names:
+            self.add_files([Path(name) for name in names])
+
+    def _on_bare(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Add a folder of images to annotate")
+        if name:
+            self.add_files(work.images_in(Path(name)), with_masks=False)
+
+    def _on_dataset(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Add all of another dataset folder")
+        if name:
+            self.add_dataset(Path(name))
+
+    def _on_names(self) -> None:
+        if self.rows is not None:
+            NamesDialog(self.rows, self._start(), self).exec()
+            self._show()
+
+    def _on_remove(self) -> None:
+        images = [self.view.rows.records[i.row()].image for i in self.view.table.selectionModel().selectedRows()]
+        if self.rows is None or not images:
+            return
+        text = f"Take {len(images)} rows out of the list? Their files stay in the folder."
+        if QMessageBox.question(self, "Remove rows", text) == QMessageBox.StandardButton.Yes:
+            self._change(partial(self.rows.remove, images))
+
+    def _on_edited(self, edit: Edit) -> None:
+        if self.rows is None:
+            return
+        if edit.field == "label":
+            self._change(partial(self.rows.update, edit.image, label=edit.value))
+            return
+        group = self.rows.record(edit.image).group
+        together = [one.image for one in self.rows.records if group and one.group == group] or [edit.image]
+        self._change(partial(self.rows.move, dict.fromkeys(together, cast("Split", edit.value))))
+        if len(together) > 1:
+            self.view.say(f"{len(together)} images of the group {group} moved together.")
+
+    def _on_draw(self) -> None:
+        if self.rows is not None and self.view.rows.missing:
+            if self._drawing.is_busy:
+                self._draw.start()
+                return
+            images, self.view.rows.missing = self.view.rows.missing, []
+            self._drawing.start(work.make_thumbnails(self.rows.dataset, images))
+
+    def _on_added(self, value: object) -> None:
+        if isinstance(value, UMLError):
+            self._refused.append(str(value))
+        elif self.rows is not None:
+            self.view.say(f"{len(self.rows.records)} images")
+
+    def _on_added_all(self) -> None:
+        self._show()
+        if self._refused:
+            self.view.say("\n".join(self._refused), wrong=True)
+
+    def _on_found(self, found: work.Found) -> None:
+        self._problems = found.problems
+        self.view.rows.mark(frozenset(problem.row for problem in found.problems))
+        self.view.show_problems(found.problems)
+        self.view.say("" if found.problems else "No problems: ready to train.")
+        self._is_checked = True
+
+    def _on_checked(self) -> None:
+        self._show_state()
+        if self._is_checked:
+            self._is_checked = False
+            self.checked.emit()
+
+    def _on_next(self) -> None:
+        entry = self.view.chosen_model()
+        self.annotator.next(entry.name if entry else "")
+        self._show_state()
+
+    def _on_shown(self, looked: work.Looked) -> None:
+        self.view.show_label(self.rows.info.cls_classes if self.rows else (), looked.label)
+        self._show_state()
+        self._scroll.start()  # when the layout has made room for the class
+
+    def _on_save(self) -> None:
+        self.annotator.save(self.view.label.currentData() or "")
+        self._show_state()
+
+    def _on_saved(self, image: str) -> None:
+        self.view.rows.forget(image)
+        self._show()
+        self._on_next()
