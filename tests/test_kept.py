@@ -11,7 +11,7 @@ from napari_uml.config import Task
 from napari_uml.data.kept import match_names, what_is_kept
 from napari_uml.data.samples import merge_tasks
 from napari_uml.nn.network import UMLNetwork
-from napari_uml.training.transfer import CLASS_HEADS, STRUCTURE_HEADS, transfer
+from napari_uml.training.transfer import transfer
 
 OLD = Task(seg_classes=("background", "lesion"), cls_classes=("benign", "malignant"))
 RENAMED = Task(
@@ -54,9 +54,9 @@ def test_renaming_keeps_the_weights_of_the_heads():
     torch.manual_seed(0)
     old, new = UMLNetwork(tiny_network(2, 2)), UMLNetwork(tiny_network(3, 2))
     assert transfer(new, old.state_dict(), OLD, RENAMED) == ("other",)
-    for name in CLASS_HEADS:
+    for name in new.last_layers.classes:
         assert torch.equal(new.state_dict()[name][:2], old.state_dict()[name])
-    for name in STRUCTURE_HEADS:
+    for name in new.last_layers.structures:
         assert torch.equal(new.state_dict()[name], old.state_dict()[name])
 
 
