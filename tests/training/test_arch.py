@@ -61,6 +61,9 @@ def test_weights_name_their_architecture_and_work_everywhere(
     assert record.answers == answers
     assert ("No class" in said) == ("class" not in answers)
     assert bool(record.slices[0].measurements) == ("mask" in answers)
+    saved = {path.name for path in (tmp_path / "out").iterdir()}
+    assert ({"labels.tif", "uncertainty.tif"} <= saved) == ("mask" in answers)
+    assert {"overlay.png", "run.json"} <= saved
     header = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8-sig").splitlines()[0].split(",")
     symbol = "u" if ARCHITECTURES[arch].measure == "vacuity" else "entropy"
     assert (symbol in header) == ("predicted" in header) == ("class" in answers)

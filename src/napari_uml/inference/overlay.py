@@ -76,7 +76,8 @@ def draw_overlay(pixels: NDArray[np.float32], prediction: Prediction, task: Task
     mask, uncertainty, box = prediction.mask[at], prediction.pixel_uncertainty[at], prediction.looked_at[number or 0]
     size = _picture_size(*mask.shape)
     fitted_mask = fitted(mask, size)
-    pictures = {"Structures": tint(fitted(pixels[at], size), fitted_mask, task.colors)}
+    heading = "Structures" if "mask" in prediction.answers else "Image"
+    pictures = {heading: tint(fitted(pixels[at], size), fitted_mask, task.colors)}
     if "mask" in prediction.answers:
         pictures[uncertainty_heading(prediction)] = shade(fitted(uncertainty, size), fitted_mask)
     corners, column, below = _places(size)

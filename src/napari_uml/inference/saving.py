@@ -45,6 +45,7 @@ def save_prediction(
 
     `labels.tif` uint8 and `uncertainty.tif` float32, with the size of a pixel in millimetres in their resolution tags;
     `overlay.png`; `run.json`; of a whole NIfTI volume `labels.nii.gz`, too, on the volume's own grid.
+    A model that finds no structures has no labels and no map of the uncertainty.
 
     Parameters
     ----------
@@ -72,8 +73,11 @@ def save_prediction(
     paths = {name: folder / name for name in file_names(image.path) if whole or name != NIFTI_LABELS}
     if not overwrite:
         refuse_existing(paths.values())
-    write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
-    write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
+    if "mask" not in prediction.answers:
+        paths = {name: path for name, path in paths.items() if name in (OVERLAY, RUN)}
+    else:
+        write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
+        write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
     write_overlay(paths[OVERLAY], image.pixels, prediction, task, title=_title(record), overwrite=True)
     if NIFTI_LABELS in paths:
         _write_nifti(paths[NIFTI_LABELS], prediction.mask, image)

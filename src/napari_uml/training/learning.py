@@ -30,9 +30,10 @@ class LossModule(nn.Module):
         """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes."""
         config = self.config
         mutual, class_ = config.mutual_weight, config.class_weight
+        weights = {"mutual": mutual, "class": class_, "mask": 1 - mutual - class_}
         return uml_loss(
             self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
-            weights={"mutual": mutual, "class": class_, "mask": 1 - mutual - class_},
+            weights,
         )  # fmt: skip
 
 

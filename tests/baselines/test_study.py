@@ -1,0 +1,161 @@
+"""The tables' runs: what is trained on what, going on after an interruption, intervals and paired differences."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tests.tiny import tiny_dataset, tiny_network
+
+from napari_uml.training.plan import MODEL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a study of one epoch on a tiny data set, two seeds."""
+    import study
+
+    monkeypatch.setattr("napari_uml.training.planning.preset", lambda _, *sizes, **__: tiny_network(*sizes))
+    tiny_dataset(tmp_path / "data" / "blobs")
+    words = f"x --small --data {tmp_path / 'data'} --sets blobs --seeds 0 1 --epochs 1 --runs {tmp_path / 'runs'}"
+    monkeypatch.setattr(sys, "argv", words.split())
+    made = study.arguments("")
+    return replace(made, settings={**made.settings, "image_size": 32, "batch_size": 4, "device": "cpu"})
+
+
+def scores(dice: np.ndarray, probability: np.ndarray | None = None) -> Any:
+    from study import Scores
+
+    n = len(dice)
+    u = None if probability is None else 1 - probability.max(1)
+    return Scores(
+        np.arange(n).astype(str),
+        np.arange(n) % 2,
+        probability,
+        u,
+        {"lesion": dice},
+        {"lesion": 10 - dice},
+        None,
+        "here",
+    )
+
+
+def test_test_images_have_no_part_in_training(study: Any) -> None:
+    from study import splits
+
+    training, test = splits(study, "blobs")
+    assert {r.image for r in test.records} == {f"images/val{i}.png" for i in range(4)}
+    assert not {r.image for r in test.records} & {r.image for r in training.records}
+    assert len(training.records) == 8
+    assert {r.split for r in training.records} == {"train", "val"}
+
+
+def test_a_finished_run_is_neither_trained_nor_scored_again(
+    study: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import study as module
+
+    variants = [module.of_arch("ec"), module.Variant("ec-ensemble", "", "ec", way="ensemble", base="ec")]
+    first = module.run_all(study, variants, (0.0, 0.1))
+    assert {key: len(runs) for key, runs in first.items()} == {
+        ("blobs", "ec", 0.0): 2, ("blobs", "ec", 0.1): 2,
+        ("blobs", "ec-ensemble", 0.0): 1, ("blobs", "ec-ensemble", 0.1): 1,
+    }  # fmt: skip
+    monkeypatch.setattr(module, "fit", None)
+    monkeypatch.setattr(module, "_score", None)
+    again = module.run_all(study, variants, (0.0, 0.1))
+    for key, runs in first.items():
+        for one, other in zip(runs, again[key], strict=True):
+            np.testing.assert_array_equal(one.probability, other.probability)
+            assert one.dice == {}
+            assert one.histograms is None
+    stated = json.loads((study.folder / "blobs" / "ec-1" / "scores-0.1.json").read_text())
+    assert (stated["seed"], stated["sigma"]) == (1, 0.1)
+    assert "1 epochs at 32 x 32" in stated["budget"]
+
+
+def test_an_interrupted_run_goes_on(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import study as module
+
+    study = replace(study, seeds=(0,), settings={**study.settings, "epochs": 2})
+    fit = module.fit
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        yield next(iter(fit(*args, **kwargs)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.run_all(study, [module.of_arch("tbrats")])
+    epochs = []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        for report in fit(*args, **kwargs):
+            epochs.append(report.epoch)
+            yield report
+
+    monkeypatch.setattr(module, "fit", watched)
+    module.run_all(study, [module.of_arch("tbrats")])
+    assert epochs == [2]
+    assert (study.folder / "blobs" / "tbrats-0" / MODEL).exists()
+
+
+def test_a_better_row_is_marked_and_an_equal_one_is_not() -> None:
+    from study_table import cells
+
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.9, 60)
+    rows = {"a": [scores(base)] * 3, "same": [scores(base)] * 3, "better": [scores(base + 0.05)] * 3}
+    found = cells(rows, "a", resamples=200)
+    assert found["a"]["Dice lesion"].difference is None
+    assert found["same"]["Dice lesion"].difference == (0, 0, 0)
+    assert found["same"]["Dice lesion"].mark("Dice lesion") == ""
+    better = found["better"]["Dice lesion"]
+    assert better.difference == pytest.approx((0.05, 0.05, 0.05))  # paired: the spread of the images drops out
+    assert better.high - better.low > 0.05
+    assert better.mark("Dice lesion") == " ▲"
+    assert found["better"]["ASSD lesion"].mark("ASSD lesion") == " ▲"  # smaller distances are better
+
+
+def test_seeds_widen_the_interval() -> None:
+    from study_table import cells
+
+    base = np.random.default_rng(0).uniform(0.4, 0.6, 60)
+    steady, shaky = [scores(base)] * 3, [scores(base + shift) for shift in (-0.2, 0.0, 0.2)]
+    found = cells({"steady": steady, "shaky": shaky}, "steady", resamples=300)
+    widths = {row: columns["Dice lesion"].high - columns["Dice lesion"].low for row, columns in found.items()}
+    assert found["shaky"]["Dice lesion"].value == pytest.approx(base.mean())
+    assert widths["shaky"] > 3 * widths["steady"]
+
+
+def test_figures_are_those_of_the_evaluation() -> None:
+    from study_table import figures
+
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])
+    found = figures(scores(np.array([0.5, 0.7, np.nan, 0.9]), p), np.ones((1, 4)))
+    assert found["ACC"][0] == 0.75  # labels 0, 1, 0, 1: the third is wrong
+    assert found["AUC"][0] == 1
+    assert found["Dice lesion"][0] == pytest.approx(0.7)
+    assert found["AUROC wrong class"][0] == 1  # the wrong one is the least sure
+
+
+def test_markdown_and_csv_have_every_row_and_a_dash_for_what_is_not_answered() -> None:
+    from study_table import as_csv, cells, markdown
+
+    p = np.tile([[0.9, 0.1], [0.2, 0.8]], (5, 1))
+    dice = np.linspace(0.1, 0.9, 10)
+    found = cells({"both": [scores(dice, p)], "mask": [scores(dice)]}, "both", resamples=50)
+    table = markdown(found).splitlines()
+    assert table[0].split(" | ")[1] == "ACC"
+    assert table[3].startswith("| mask | - |")
+    assert "0.500" in table[3]
+    lines = as_csv({"blobs": found}).splitlines()
+    assert any(line.startswith("blobs,mask,Dice lesion,0.5,") for line in lines)
+    assert not any(line.startswith("blobs,mask,ACC") for line in lines)
