@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from napari_uml.config import Task
-    from napari_uml.evaluation.scores import ImageScores
+    from napari_uml.evaluation.scores import ImageScores, MaskScores
 
 SETS: Final = ("busi", "refuge", "isic")
 CHOSEN_ON: Final = 0.15
@@ -300,6 +300,12 @@ def _score(
     print(f"{path}: scored in {seconds:.0f} s", flush=True)
 
 
+def _surface_distance(mask: MaskScores | None, structure: str) -> float:
+    """ASSD in pixels; NaN where there is none."""
+    surface = None if mask is None else mask.surfaces.get(structure)
+    return np.nan if surface is None or surface.assd is None else surface.assd
+
+
 def _plain(scores: Sequence[ImageScores], labels: Sequence[int], task: Task) -> dict[str, Any]:
     """The fields of `Scores` as JSON has them."""
     masks = [s.mask for s in scores]
@@ -307,7 +313,7 @@ def _plain(scores: Sequence[ImageScores], labels: Sequence[int], task: Task) -> 
     confusion = np.stack([np.zeros((len(task.seg_classes),) * 2) if m is None else m.confusion for m in masks])
     unknown = np.array([m is None for m in masks])
     dices = {s: np.where(unknown, np.nan, dice(confusion, task.members(s))).tolist() for s in task.structures}
-    distances = {s: [np.nan if m is None else m.distance.get(s, np.nan) for m in masks] for s in task.structures}
+    distances = {s: [_surface_distance(m, s) for m in masks] for s in task.structures}
     empty = np.zeros((2, 512))
     histograms = np.stack([empty if m is None else m.histograms for m in masks])
     return {
