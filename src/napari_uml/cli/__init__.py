@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_uml import __version__
-from napari_uml.cli import demo, evaluate, importing, models, predict, replay, train
+from napari_uml.cli import compare, demo, estimate, evaluate, importing, models, predict, replay, train
 from napari_uml.cli.common import DEBUG, EXPECTED_ERRORS, INTERRUPTED, WRONG_INPUT, sentences
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ app.command("replay")(replay.replay)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("estimate")(estimate.estimate)
+app.command("compare")(compare.compare)
 app.add_typer(importing.app, name="import")
 app.add_typer(models.app, name="models")
 

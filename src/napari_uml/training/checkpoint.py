@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+__all__ = ["BEST", "LAST", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
