@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from napari_uml.data.dataset import write_atomic
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.card import model_card
-from napari_uml.evaluation.comparison import COMPARISON, PICTURES, compare, draw_comparison, write_comparison
+from napari_uml.evaluation.compare import compare, draw_comparison
+from napari_uml.evaluation.comparison import COMPARISON, PICTURES, write_comparison
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.weights import import_weights, sha256

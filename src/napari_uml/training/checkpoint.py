@@ -10,6 +10,7 @@ import torch
 
 from napari_uml.config import TrainConfig, UMLConfig
 from napari_uml.errors import WeightsError
+from napari_uml.training.plan import BEST, LAST
 from napari_uml.weights.tensors import replacing
 
 if TYPE_CHECKING:

@@ -41,11 +41,10 @@ SMALL_SET: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images of a split each; `views` is what an image counts for, 2 where it is also looked at as a crop."""
+    """Images to train on, and to validate on."""
 
     train: int
     validate: int
-    views: int = 1
 
 
 def settings_for(length: Length, part: Part, images: int) -> Mapping[str, Any]:

@@ -31,10 +31,9 @@ class Pace(Settings):
     memory_mb: float
 
 
-def seconds(pace: Pace, counts: Counts, epochs: int) -> float:
-    """Time of a whole run, s."""
-    images = counts.train * counts.views * pace.train + counts.validate * counts.views * pace.looking
-    return START_SECONDS + epochs * images
+def seconds(pace: Pace, counts: Counts, epochs: int, views: int = 1) -> float:
+    """Time of a whole run, s; `views` is how often an image comes in an epoch, 2 where it is also looked at closer."""
+    return START_SECONDS + epochs * views * (counts.train * pace.train + counts.validate * pace.looking)
 
 
 def in_words(seconds: float) -> str:
