@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.commands import run_command
 from napari_uml.training.events import RunEnded, StepDone
 from napari_uml.training.run_state import RunState, is_alive, mark_begun, mark_ended, read_state, unfinished_runs
 from napari_uml.training.supervise import TrainingProcess
-from napari_uml.errors import UMLError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,8 @@ def test_end_without_success_is_explained(tmp_path: Path, script: Script, code: 
 
 def test_process_that_does_not_stop_is_killed_after_the_grace_time(tmp_path: Path, script: Script) -> None:
     line = '{"event":"step","epoch":1,"epochs":1,"step":1,"steps":1,"loss":1.0}'
-    code = f"import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('{line}', flush=True); time.sleep(60)"
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    code = f"{deaf}; print('{line}', flush=True); time.sleep(60)"
     process = TrainingProcess(tmp_path / "run", [], script(code))
     events = process.events()
     assert isinstance(next(events), StepDone)

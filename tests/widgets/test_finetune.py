@@ -129,9 +129,7 @@ def test_run_is_started_with_what_was_chosen(make_dock: Any, blobs: Path, launch
         assert option in words
 
 
-def test_whole_run_is_shown_and_ends_in_a_result(
-    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
-) -> None:
+def test_whole_run_is_shown_and_ends_in_a_result(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
     dock = make_dock(blobs)
     panel = dock.panels[TrainPanel]
     panel.train.click()
@@ -150,7 +148,7 @@ def test_whole_run_is_shown_and_ends_in_a_result(
     result = dock.panels[ResultPanel]
     rows = [[result.table.item(row, column).text() for column in range(4)] for row in range(result.table.rowCount())]
     assert rows == [
-        ["Dice lesion", "0.600\n(0.500 to 0.700)", "0.800\n(0.700 to 0.900)", "+0.200\n(+0.100 to +0.300)"],
+        ["Dice lesion", "0.600\n(0.50 to 0.70)", "0.800\n(0.70 to 0.90)", "+0.200\n(+0.10 to +0.30)"],
         ["AUC", "0.600", "0.800", "-"],
     ]
     assert dock.session.installed == "breast-ultrasound-tuned"
@@ -225,9 +223,7 @@ def test_failed_run_shows_its_message_and_can_be_resumed(
     assert launch.last.run == run
 
 
-def test_run_that_was_killed_is_found_next_time(
-    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
-) -> None:
+def test_run_that_was_killed_is_found_next_time(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
     dock = make_dock(blobs)
     dock.panels[TrainPanel].train.click()
     run = killed_run(dock, launch, blobs)
@@ -271,7 +267,8 @@ def test_window_is_not_closed_against_the_users_will(
 
 
 def test_form_has_every_setting_with_its_description(make_dock: Any) -> None:
-    panel = make_dock(None).panels[SettingsPanel]
+    dock = make_dock(None)
+    panel = dock.panels[SettingsPanel]
     assert {*panel.fields, "trainable"} == set(TrainConfig.model_fields)
     for name, field in panel.fields.items():
         assert field.toolTip() == f"{TrainConfig.model_fields[name].description}."
@@ -301,9 +298,12 @@ def test_setting_out_of_its_bounds_is_refused_in_words(make_dock: Any, blobs: Pa
 def test_times_are_shown_when_they_were_measured(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     panel = dock.panels[StartPanel]
-    assert " s" not in panel.length.itemText(0)
+    assert panel.takes.text() == "Not measured yet."
     dock.session.pace = Pace(train=0.1, looking=0.05, memory_mb=1000)
-    assert panel.length.itemText(0) == "Quick · 40 epochs · about 50 s"
+    assert panel.length.itemText(0) == "Quick · 40 epochs"
+    assert panel.takes.text() == "Takes about 50 s here."
+    dock.session.length = "long"
+    assert panel.takes.text() == "Takes about 4 min here."
 
 
 @pytest.fixture
@@ -321,9 +321,7 @@ def shown(dock: FinetuneWidget, name: str) -> ResultPanel:
     return panel
 
 
-def test_new_model_is_renamed_and_deleted(
-    make_dock: Any, own_model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_model_is_renamed_and_deleted(make_dock: Any, own_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dock = make_dock(None)
     panel = shown(dock, own_model)
     monkeypatch.setattr(finetune_result_panel.QInputDialog, "getText", lambda *_, **__: ("clinic", True))

@@ -15,6 +15,7 @@ from napari_uml.training.run_state import new_run_folder, runs_folder, unfinishe
 from napari_uml.training.supervise import Outcome, TrainingProcess, log_tail
 from napari_uml.weights import list_models, read_info
 from napari_uml.widgets.background import Background
+from napari_uml.widgets.finetune_listener import Listener
 from napari_uml.widgets.finetune_session import (
     SCRATCH,
     Failure,
@@ -24,7 +25,7 @@ from napari_uml.widgets.finetune_session import (
     free_name,
     not_ready,
 )
-from napari_uml.widgets.finetune_work import ListRead, follow, judge, measure, read_list
+from napari_uml.widgets.finetune_work import ListRead, judge, measure, read_list
 from napari_uml.widgets.session import Message
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class FinetuneBench(QObject):
         self.session = session or FinetuneSession()
         self._launch, self._judging = launch or TrainingProcess, judging or judge
         self._process: Process | None = None
-        self._training, self._reading = Background(self, self), Background(self, self)
+        self._training, self._reading = Listener(self), Background(self, self)
         self._measuring, self._judge = Background(self, self), Background(self, self)
         self._connect()
         self.refresh_models()
@@ -180,6 +181,7 @@ class FinetuneBench(QObject):
         """Stop for good; a run keeps its best epoch and can go on later."""
         if self._process is not None:
             self._process.stop()
+        self._training.drop()
         self.closing.emit()
 
     def report(self, error: Exception) -> None:
@@ -191,10 +193,10 @@ class FinetuneBench(QObject):
 
     def _connect(self) -> None:
         self._wanted_name = ""
-        for work in (self._training, self._reading, self._measuring, self._judge):
+        for work in (self._reading, self._measuring, self._judge):
             work.failed.connect(self.report)
         self._reading.yielded.connect(self._on_list)
-        self._training.yielded.connect(self._on_said)
+        self._training.said.connect(self._on_said)
         self._training.finished.connect(self._on_trained)
         self._measuring.yielded.connect(self._on_pace)
         self._measuring.finished.connect(self.measuring_changed)
@@ -224,7 +226,7 @@ class FinetuneBench(QObject):
             self.report(error)
             return
         session.stage = Stage.TRAINING
-        self._training.start(follow(self._process))
+        self._training.start(self._process)
 
     def _on_list(self, read: ListRead) -> None:
         session = self.session

@@ -24,6 +24,8 @@ LOSSES = {"mutual": "mutual mask", "class": "class", "mask": "final mask"}
 FIGURES = {"auc": "AUC", "acc": "accuracy"}
 DICE = "dice_present/"
 WIDTH = 2.0
+PICTURE = 310
+"""Width of the pictures, pixels: that of a narrow dock."""
 EMPTY = "Curves appear after the first epoch."
 
 
@@ -66,10 +68,13 @@ class CurvesPanel(Panel):
         self.words.setText(figures_in_words(reports[-1]) if reports else "")
         self._show_picture()
         if not reports:
-            self.keys[0].setText(EMPTY if not self.plots else "")
+            self.keys[0].setText(EMPTY)
+            self.keys[1].clear()
         elif not self.plots:
             self._build_plots()
-        if self.plots:
+        for plot in self.plots:
+            plot.setVisible(bool(reports))
+        if self.plots and reports:
             self._draw()
 
     def _build_plots(self) -> None:
@@ -105,7 +110,7 @@ class CurvesPanel(Panel):
                 self.curves[line.name] = plot.plot(
                     *zip(*known, strict=True), pen=line_pen(line.color, WIDTH, line.dash), symbol=symbol
                 )
-            plot.setXRange(1, max(2, reports[-1].epochs if reports else 2), padding=0.02)
+            plot.setXRange(1, max(2, reports[-1].epochs), padding=0.02)
             key.setText("&nbsp; ".join(map(key_words, lines)))
 
     def _dress(self, plot: Any) -> None:
@@ -120,13 +125,12 @@ class CurvesPanel(Panel):
         pixmap = QPixmap(str(run / PREVIEW)) if run is not None and self.session.reports else QPixmap()
         self.picture.setVisible(not pixmap.isNull())
         if not pixmap.isNull():
-            width = min(pixmap.width(), max(200, self.width()))
-            self.picture.setPixmap(pixmap.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation))
+            self.picture.setPixmap(pixmap.scaledToWidth(PICTURE, Qt.TransformationMode.SmoothTransformation))
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and getattr(self, "plots", None):
+        if event.type() == QEvent.Type.PaletteChange and getattr(self, "plots", None) and self.session.reports:
             self._draw()
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 COLUMNS = ("", "before", "after", "change")
 SHOWN = {"dice_present/": "Dice", "auc": "AUC", "balanced_acc": "Balanced accuracy", "ece": "Calibration error"}
 """Figures in the table by how their names begin, except the AUC of single classes; the card has all of them."""
+PICTURE = 310
+"""Width of the pictures, pixels: that of a narrow dock."""
 EMPTY = "Train to see what it brings."
 
 
@@ -107,6 +110,8 @@ class ResultPanel(Panel):
         pixmap = QPixmap(str(run / PICTURES)) if comparison is not None and run is not None else QPixmap()
         for label in (self.pictures, self.caption):
             label.setVisible(not pixmap.isNull())
+        if comparison is None or pixmap.isNull():
+            pixmap = QPixmap(1, 1)
         if comparison is None:
             self.heading.setText(EMPTY)
             return
@@ -114,7 +119,7 @@ class ResultPanel(Panel):
         self.heading.setText(f"{after.dataset}, validation images, n = {after.n}. {comparison.note}".strip())
         self._fill(rows_of(comparison))
         self.caption.setText("Truth · before · after" if comparison.before else "Truth · after")
-        self.pictures.setPixmap(pixmap)
+        self.pictures.setPixmap(pixmap.scaledToWidth(PICTURE, Qt.TransformationMode.SmoothTransformation))
         self.unfold()
         scroll_to(self)
 
@@ -215,10 +220,11 @@ def cell(metric: Metric | None, *, sign: bool = False) -> str:
     """A figure and its interval, in two lines."""
     if metric is None:
         return "-"
-    form = "+.3f" if sign else ".3f"
+    plus = "+" if sign else ""
+    value = f"{metric.value:{plus}.3f}"
     if metric.low is None or metric.high is None:
-        return f"{metric.value:{form}}"
-    return f"{metric.value:{form}}\n({metric.low:{form}} to {metric.high:{form}})"
+        return value
+    return f"{value}\n({metric.low:{plus}.2f} to {metric.high:{plus}.2f})"
 
 
 def _button(text: str, tip: str) -> QPushButton:

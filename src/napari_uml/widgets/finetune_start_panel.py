@@ -23,7 +23,8 @@ PART_TIP = (
     "Heads only: fastest, and enough when classes were renamed or regrouped. Decoders and heads: what is right for a "
     "few dozen images. Everything: for hundreds of images, or another kind of image."
 )
-LENGTH_TIP = "How many looks at the training images; times are estimates for this machine."
+LENGTH_TIP = "How many looks at the training images; quick is made for 10 to 80 images."
+TIME_TIP = "An estimate from a few steps measured on this machine; other programs make it longer."
 
 
 class StartPanel(Panel):
@@ -43,18 +44,18 @@ class StartPanel(Panel):
         self.time.setAccessibleName("Measure how long training takes")
         for combo in (self.start, self.part, self.length):
             leave_wheel(combo)
+        self.takes = QLabel()
         pair, row = QWidget(), QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.length, 1)
+        row.addWidget(self.takes, 1)
         row.addWidget(self.time)
         pair.setLayout(row)
-        self.length.setAccessibleName("How long")
-        self.length.setToolTip(LENGTH_TIP)
         layout = form(self)
         add_row(layout, "Start from", self.start, "The model whose weights training starts from.")
         add_row(layout, "", self.kept, self.kept.toolTip())
         add_row(layout, "Train", self.part, PART_TIP)
-        add_row(layout, "How long", pair, LENGTH_TIP)
+        add_row(layout, "How long", self.length, LENGTH_TIP)
+        add_row(layout, "", pair, TIME_TIP)
         add_row(layout, "New model", self.name, "Name of the new model: small letters, digits, - and _.")
 
     def _connect(self) -> None:
@@ -86,20 +87,25 @@ class StartPanel(Panel):
         session = self.session
         fill(self.part, PARTS, session.part)
         fill(self.length, [(self._words(length), length) for length in LENGTHS], session.length)
+        self.takes.setText(self._time_in_words())
 
-    def _words(self, length: Length) -> str:
-        """A length with its epochs and, where it was measured, its time."""
+    def _epochs(self, length: Length) -> int | None:
+        """Epochs of a length; None when there are no images yet."""
         session = self.session
         if session.counts is None or session.counts.train == 0:
-            return length.capitalize()
-        images = session.counts.train * session.views
-        epochs = settings_for(length, session.part, images)["epochs"]
-        if length == session.length:
-            epochs = session.changes.get("epochs", epochs)
-        words = f"{length.capitalize()} · {epochs} epochs"
-        if session.pace is None:
-            return words
-        return f"{words} · {in_words(seconds(session.pace, session.counts, epochs, session.views))}"
+            return None
+        epochs = int(settings_for(length, session.part, session.counts.train * session.views)["epochs"])
+        return int(session.changes.get("epochs", epochs)) if length == session.length else epochs
+
+    def _words(self, length: Length) -> str:
+        epochs = self._epochs(length)
+        return length.capitalize() + (f" · {epochs} epochs" if epochs else "")
+
+    def _time_in_words(self) -> str:
+        session, epochs = self.session, self._epochs(self.session.length)
+        if session.pace is None or session.counts is None or epochs is None:
+            return "Not measured yet."
+        return f"Takes {in_words(seconds(session.pace, session.counts, epochs, session.views))} here."
 
     def _show_name(self) -> None:
         if self.name.text() != self.session.name:

@@ -12,7 +12,6 @@ from napari_uml.training.commands import run_command
 from napari_uml.training.lengths import Counts
 from napari_uml.training.pace import Pace
 from napari_uml.training.plan import command_words
-from napari_uml.widgets.gentle_import import import_plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,17 +61,6 @@ def read_list(folder: Path) -> Work:
         else:
             counts = Counts(len(dataset.of_split("train")), len(dataset.of_split("val")))
             yield ListRead(dataset.info, counts, ())
-
-    return work
-
-
-def follow(process: Process) -> Work:
-    """Work that yields every event of a training process and at last its `Outcome`."""
-
-    def work(stopped: Stopped) -> Iterator[object]:
-        import_plots()
-        yield from process.events()
-        yield process.outcome()
 
     return work
 
