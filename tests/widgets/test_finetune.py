@@ -148,7 +148,7 @@ def test_whole_run_is_shown_and_ends_in_a_result(qtbot: QtBot, make_dock: Any, b
     result = dock.panels[ResultPanel]
     rows = [[result.table.item(row, column).text() for column in range(4)] for row in range(result.table.rowCount())]
     assert rows == [
-        ["Dice lesion", "0.600\n(0.50 to 0.70)", "0.800\n(0.70 to 0.90)", "+0.200\n(+0.10 to +0.30)"],
+        ["Dice lesion", "0.600\n0.50 … 0.70", "0.800\n0.70 … 0.90", "+0.200\n+0.10 … +0.30"],
         ["AUC", "0.600", "0.800", "-"],
     ]
     assert dock.session.installed == "breast-ultrasound-tuned"

@@ -70,8 +70,11 @@ class ResultPanel(Panel):
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        self.table.setWordWrap(True)
+        self.table.setStyleSheet("font-size: 8pt;")
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Figures before and after")
-        self.table.setToolTip("On the validation images; in brackets the bootstrap 95 % interval over groups.")
+        self.table.setToolTip("On the validation images; below each figure its bootstrap 95 % interval over groups.")
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.use = _button("Use now", "Choose the new model in the Analyse dock.")
@@ -110,8 +113,6 @@ class ResultPanel(Panel):
         pixmap = QPixmap(str(run / PICTURES)) if comparison is not None and run is not None else QPixmap()
         for label in (self.pictures, self.caption):
             label.setVisible(not pixmap.isNull())
-        if comparison is None or pixmap.isNull():
-            pixmap = QPixmap(1, 1)
         if comparison is None:
             self.heading.setText(EMPTY)
             return
@@ -119,7 +120,8 @@ class ResultPanel(Panel):
         self.heading.setText(f"{after.dataset}, validation images, n = {after.n}. {comparison.note}".strip())
         self._fill(rows_of(comparison))
         self.caption.setText("Truth · before · after" if comparison.before else "Truth · after")
-        self.pictures.setPixmap(pixmap.scaledToWidth(PICTURE, Qt.TransformationMode.SmoothTransformation))
+        if not pixmap.isNull():
+            self.pictures.setPixmap(pixmap.scaledToWidth(PICTURE, Qt.TransformationMode.SmoothTransformation))
         self.unfold()
         scroll_to(self)
 
@@ -224,7 +226,7 @@ def cell(metric: Metric | None, *, sign: bool = False) -> str:
     value = f"{metric.value:{plus}.3f}"
     if metric.low is None or metric.high is None:
         return value
-    return f"{value}\n({metric.low:{plus}.2f} to {metric.high:{plus}.2f})"
+    return f"{value}\n{metric.low:{plus}.2f} … {metric.high:{plus}.2f}"
 
 
 def _button(text: str, tip: str) -> QPushButton:

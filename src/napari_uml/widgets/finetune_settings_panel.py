@@ -44,7 +44,7 @@ class SettingsPanel(Panel):
         self.fields: dict[str, QWidget] = {}
         self._set: dict[str, Callable[[Any], None]] = {}
         self._layout = form(self)
-        self.mix, self.unmix = QPushButton("Choose a dataset folder…"), QPushButton("None")
+        self.mix, self.unmix = QPushButton("Folder…"), QPushButton("None")
         self.mix.setToolTip(MIX_TIP)
         self.mix.setAccessibleName("Original data to mix in")
         self.unmix.setToolTip("Train on the list alone.")
@@ -102,7 +102,7 @@ class SettingsPanel(Panel):
 
     def _show_mix(self) -> None:
         folder = self.session.mix_in
-        self.mix.setText(folder.name if folder else "Choose a dataset folder…")
+        self.mix.setText(folder.name if folder else "Folder…")
         self.unmix.setEnabled(folder is not None)
 
     def _show_stage(self) -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_uml import __version__
 from napari_uml.widgets.finetune_session import Stage, not_ready
@@ -60,7 +70,12 @@ class TrainPanel(Panel):
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(_row(self._told, (self.message, 1), (self.copy, 0)))
-        layout.addWidget(_row(self._offers, (self.runs, 1), (self.resume, 0), (self.smaller, 0)))
+        offers = QGridLayout(self._offers)
+        offers.setContentsMargins(0, 0, 0, 0)
+        offers.addWidget(self.runs, 0, 0, 1, 2)
+        offers.addWidget(self.resume, 1, 0)
+        offers.addWidget(self.smaller, 1, 1)
+        layout.addWidget(self._offers)
 
     def _connect(self) -> None:
         self.train.clicked.connect(self.bench.train)
