@@ -135,7 +135,8 @@ def test_run_is_judged_and_its_model_is_found_by_name(make_run: Callable[..., Pa
     assert comparison.before is not None
     assert {m.value for m in comparison.difference.values()} == {0}  # the same weights
     assert seen[-1] == (8, 8)
-    assert Image.open(run / PICTURES).width > 3 * 160
+    with Image.open(run / PICTURES) as picture:
+        assert picture.width > 3 * 160  # truth, before, after
     assert find_weights("clinic").read_bytes() == (run / "model.safetensors").read_bytes()
     (entry,) = [entry for entry in list_models() if entry.name == "clinic"]
     assert entry.card is not None

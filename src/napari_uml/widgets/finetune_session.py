@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -166,9 +167,15 @@ def not_ready(session: FinetuneSession) -> str:
     """Why training cannot start, one sentence; empty when it can."""
     if session.stage is not Stage.IDLE:
         return "A run is in progress."
-    if find_spec("lightning") is None:
+    if not _can_train():
         return 'Training needs more libraries: pip install "napari-uml[train]".'
     return _list_problem(session) or _choice_problem(session)
+
+
+@cache
+def _can_train() -> bool:
+    """Whether the libraries of the extra `train` are installed."""
+    return find_spec("lightning") is not None
 
 
 def _list_problem(session: FinetuneSession) -> str:
