@@ -91,7 +91,8 @@ def test_run_leaves_model_curves_and_settings(napari_uml: Command, run: Path, bl
     code, out, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 2, "--title", "Blobs")
     assert (code, out) == (0, "")
     assert {path.name for path in run.iterdir()} == {
-        "best.ckpt", "last.ckpt", "curves.csv", "curves.png", "model.safetensors", "train.json",
+        "best.ckpt", "last.ckpt", "curves.csv", "curves.png", "model.safetensors", "preview.png", "state.json",
+        "train.json",
     }  # fmt: skip
     lines = err.splitlines()
     assert "random weights" in lines[0]
@@ -158,7 +159,7 @@ def test_run_interrupted_in_its_first_epoch_starts_anew(
         code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
     assert code == 130
     assert "after epoch 0" in err
-    assert [path.name for path in run.iterdir()] == ["train.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["state.json", "train.json"]
     assert napari_uml("train", "--resume", "-o", run)[0] == 0
     assert (run / "model.safetensors").exists()
 

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_uml import __version__
-from napari_uml.cli import calibrate, demo, evaluate, importing, models, predict, replay, robustness, train
+from napari_uml.cli import (
+    calibrate,
+    compare,
+    demo,
+    estimate,
+    evaluate,
+    importing,
+    models,
+    predict,
+    replay,
+    robustness,
+    train,
+)
 from napari_uml.cli.common import DEBUG, EXPECTED_ERRORS, INTERRUPTED, WRONG_INPUT, sentences
 
 if TYPE_CHECKING:
@@ -31,6 +43,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("robustness")(robustness.robustness)
 app.command("calibrate")(calibrate.calibrate)
+app.command("estimate")(estimate.estimate)
+app.command("compare")(compare.compare)
 app.add_typer(importing.app, name="import")
 app.add_typer(models.app, name="models")
 

@@ -22,8 +22,10 @@ from napari_uml.training.curves import add_epoch, draw_curves
 from napari_uml.training.events import EpochDone, EventWriter, RunEnded, RunStarted, StepDone
 from napari_uml.training.export import export_run
 from napari_uml.training.fit import Start, StepListener, fit
+from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
+from napari_uml.training.run_state import FAILED, mark_begun, mark_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,8 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
     if new:
         write_plan(run, plan)
         typer.echo(f"{plan.title}, into {run}: starts from {plan.started_from}", err=True)
-    with _stream(events) as stream, EventWriter(stream) as writer:
+    keep_freed_memory()
+    with _stream(events) as stream, EventWriter(stream) as writer, _marked(run):
         watch = _Watch(plan, run, writer)
         try:
             with _ending_like_ctrl_c():
@@ -59,6 +62,7 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
         except KeyboardInterrupt:
             watch.ended = "interrupted"
         model = _saved_model(run)
+        mark_ended(run, watch.ended)
         writer.write(RunEnded(reason=watch.ended, model=model))
     if watch.ended == "interrupted":
         again = shlex.join(["napari-uml", "train", "--resume", "-o", str(run)])
@@ -166,10 +170,26 @@ def _stream(events: Path | None) -> Iterator[TextIO | None]:
 
 
 @contextmanager
+def _marked(run: Path) -> Iterator[None]:
+    """Keep `state.json` true: a process trains here, or it failed; how it ended well is the block's to say."""
+    mark_begun(run)
+    try:
+        yield
+    except Exception:
+        mark_ended(run, FAILED)
+        raise
+
+
+@contextmanager
 def _ending_like_ctrl_c() -> Iterator[None]:
-    """While the block runs, the system's request to end (SIGTERM) raises KeyboardInterrupt, too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """While the block runs, the system's request to end (SIGTERM, on Windows Ctrl-Break) is like Ctrl-C.
+
+    Ctrl-C itself may be switched off in a process that was started in the background, so it is set, too.
+    """
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), signal.default_int_handler) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

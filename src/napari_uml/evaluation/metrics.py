@@ -61,6 +61,39 @@ def metrics_record(
     return {f.name: _metric(values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
 
 
+def metrics_difference(
+    before: Sequence[ImageScores], after: Sequence[ImageScores], task: Task, *, resamples: int = 1000, seed: int = 0
+) -> dict[str, Metric]:
+    """How much every figure changed between two models on the same images; the groups are drawn for both together.
+
+    Parameters
+    ----------
+    before, after
+        Scores of the same images in the same order, made with `task`.
+    task, resamples, seed
+        As for `metrics_record`.
+
+    Raises
+    ------
+    ValueError
+        When the images differ, or there are none.
+    """
+    groups = np.array([s.group for s in before])
+    if not before or list(groups) != [s.group for s in after]:
+        raise ValueError("Expected the scores of the same images twice, got different ones.")
+    old = {f.name: f for f in _figures(before, task)}
+    new = {f.name: f for f in _figures(after, task)}
+    both = [n for n in old if n in new and old[n].used.any() and (old[n].used == new[n].used).all()]
+    ones = np.ones((1, len(before)))
+    values = {n: float((new[n].on(ones) - old[n].on(ones))[0]) for n in both}
+    both = [n for n in both if np.isfinite(values[n])]
+    blocks: dict[str, list[Array]] = {n: [np.empty(0)] for n in both}
+    for draws in resample(groups, resamples, seed):
+        for n in both:
+            blocks[n].append(new[n].on(draws) - old[n].on(draws))
+    return {n: _metric(values[n], np.concatenate(blocks[n]), groups[old[n].used]) for n in both}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Figure:
     """A named statistic and which (N,) of the images take part in it."""

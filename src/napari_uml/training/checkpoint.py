@@ -11,13 +11,14 @@ import torch
 from napari_uml.config import TrainConfig, UMLConfig
 from napari_uml.errors import WeightsError
 from napari_uml.files import replacing
+from napari_uml.training.plan import BEST, LAST
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+__all__ = ["BEST", "LAST", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

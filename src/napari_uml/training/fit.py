@@ -45,7 +45,7 @@ def fit(
     datasets
         Folders of one task or several; images without mask or label train what they can.
     run
-        Folder for `last.ckpt` and `best.ckpt`, both written before the report that names them.
+        Folder for `last.ckpt` and `best.ckpt`, both written before the report that names them, and for `preview.png`.
     start
         Weights to start from; None: from scratch (or from timm's weights when the encoders are `pretrained`).
     focus

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 PLAN: Final = "train.json"
 MODEL: Final = "model.safetensors"
+CARD: Final = "model.md"
 CURVES, PICTURE = "curves.csv", "curves.png"
+LAST, BEST = "last.ckpt", "best.ckpt"
+PREVIEW: Final = "preview.png"
 
 
 class RunPlan(Settings):
@@ -99,9 +102,26 @@ def read_plan(run: Path) -> RunPlan:
         raise UMLError(f"Expected the settings of a training run, {path} is damaged ({in_short(error)}).") from error
 
 
+def first_start(plan: RunPlan) -> str:
+    """What the weights started from before all runs that go on from one another; empty: from random weights.
+
+    A run that starts from a checkpoint of another continues it; one that starts from a run's folder or its weights
+    file starts from a model of its own.
+    """
+    path = Path(plan.start).expanduser()
+    if path.suffix == ".ckpt" and (path.parent / PLAN).is_file():
+        return first_start(read_plan(path.parent))
+    return str(path / MODEL) if (path / PLAN).is_file() and (path / MODEL).is_file() else plan.start
+
+
 def command_line(datasets: Sequence[Path], options: Mapping[str, object]) -> str:
     """The `napari-uml train` command with these data sets and options, ready to be pasted into a shell."""
-    words = ["napari-uml", "train", *map(str, datasets)]
+    return shlex.join(["napari-uml", "train", *command_words(datasets, options)])
+
+
+def command_words(datasets: Sequence[Path], options: Mapping[str, object]) -> list[str]:
+    """What follows `napari-uml train` in that command, word by word."""
+    words = list(map(str, datasets))
     for name, value in options.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
@@ -109,4 +129,4 @@ def command_line(datasets: Sequence[Path], options: Mapping[str, object]) -> str
         else:
             for item in value if isinstance(value, (list, tuple)) else [value]:
                 words += [f"--{flag}", str(item)]
-    return shlex.join(words)
+    return words

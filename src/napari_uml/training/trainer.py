@@ -22,6 +22,8 @@ from napari_uml.training.checks import check_same_run
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm
 from napari_uml.training.memory import memory_errors, peak_memory_mb
+from napari_uml.training.plan import PREVIEW
+from napari_uml.training.preview import chosen, draw_preview
 from napari_uml.training.processes import make_fabric
 from napari_uml.training.schedule import kl_weight, make_optimizer, make_scheduler
 from napari_uml.training.transfer import transfer
@@ -232,6 +234,8 @@ class Trainer:
             forward = self._forward(net)
             size, batch = self.config.image_size, self.config.batch_size
             metrics = validate(forward, self.validation, self.task, size, batch, self.fabric.device)
+            shown = chosen(self.validation)
+            draw_preview(self.run / PREVIEW, forward, shown, self.task, size, self.fabric.device)
         return self.fabric.broadcast(metrics)
 
     def _forward(self, net: torch.nn.Module) -> Callable[[Tensor], UMLOutput]:

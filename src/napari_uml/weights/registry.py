@@ -22,6 +22,8 @@ from napari_uml.weights.info import NAME_PATTERN, in_short, read_info
 
 CACHE_VARIABLE: Final = "NAPARI_UML_CACHE"
 SUFFIX: Final = ".safetensors"
+CARD: Final = ".md"
+"""Ending of a model card, which lies beside its weights."""
 
 Source = Literal["bundled", "cache", "user", "not downloaded"]
 
@@ -224,8 +226,8 @@ def _registered_entry(name: str, model: RegisteredModel) -> ModelEntry:
 
 
 def _user_entry(name: str, path: Path) -> ModelEntry:
-    size = path.stat().st_size
+    size, card = path.stat().st_size, path.with_suffix(CARD)
     try:
-        return ModelEntry(name, read_info(path).title, "user", path, size)
+        return ModelEntry(name, read_info(path).title, "user", path, size, card if card.is_file() else None)
     except WeightsError as error:
         return ModelEntry(name, name, "user", path, size, problem=str(error))

@@ -11,6 +11,7 @@ from napari_uml.errors import WeightsError
 from napari_uml.files import replacing
 from napari_uml.weights.info import NAME_PATTERN, WeightsInfo, read_info
 from napari_uml.weights.registry import (
+    CARD,
     SUFFIX,
     find_weights,
     forget_hashes,
@@ -24,7 +25,7 @@ from napari_uml.weights.tensors import load_tensors
 
 
 def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool = False) -> WeightsInfo:
-    """Check a weights file completely and copy it, unchanged, into the user's model folder.
+    """Check a weights file completely and copy it, unchanged, into the user's model folder, with a card beside it.
 
     Parameters
     ----------
@@ -53,11 +54,15 @@ def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool
             raise _taken(target.stem)
     with replacing(target, WeightsError) as part:
         shutil.copyfile(path, part)
+    target.with_suffix(CARD).unlink(missing_ok=True)  # of a model that was replaced
+    if path.with_suffix(CARD).is_file():
+        with replacing(target.with_suffix(CARD)) as part:
+            shutil.copyfile(path.with_suffix(CARD), part)
     return info
 
 
 def rename_weights(name: str, new_name: str) -> Path:
-    """Rename one of the user's models and return its new path; the file's content stays as it is.
+    """Rename one of the user's models, its card too, and return its new path; the content stays as it is.
 
     Raises
     ------
@@ -71,13 +76,15 @@ def rename_weights(name: str, new_name: str) -> Path:
         raise _taken(new_name)
     try:
         os.rename(source, target)
+        if source.with_suffix(CARD).exists():
+            os.replace(source.with_suffix(CARD), target.with_suffix(CARD))
     except OSError as error:
         raise WeightsError(f"Cannot rename {source}: {error.strerror}; close the programs that use it.") from error
     return target
 
 
 def delete_weights(name: str) -> None:
-    """Delete the file of one of the user's models.
+    """Delete the file of one of the user's models, and its card.
 
     Raises
     ------
@@ -89,6 +96,7 @@ def delete_weights(name: str) -> None:
     path = _own(name)
     try:
         path.unlink()
+        path.with_suffix(CARD).unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(f"Cannot delete {path}: {error.strerror}; close the programs that use it.") from error
 

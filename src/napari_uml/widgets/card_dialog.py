@@ -51,7 +51,7 @@ def card_text(entry: ModelEntry) -> tuple[str, bool]:
     """The card of a model, and whether it came with napari-uml, so that it may be shown as Markdown."""
     if entry.card is not None:
         try:
-            return entry.card.read_text(encoding="utf-8"), True
+            return entry.card.read_text(encoding="utf-8"), entry.source != "user"
         except (OSError, UnicodeDecodeError) as error:
             return f"The card cannot be read: {error}.", False
     if entry.problem:

@@ -124,7 +124,7 @@ class SweepPlot(QWidget):
             self.keys[0].setText(MISSING)
             return
         for position in (1, 3):
-            plot = _quiet_plot(pyqtgraph)
+            plot = quiet_plot(pyqtgraph)
             plot.marker = pyqtgraph.InfiniteLine(0)
             self.plots.append(plot)
             self.layout().insertWidget(position, plot)
@@ -143,7 +143,7 @@ class SweepPlot(QWidget):
             self._curves |= {line.name: _curve(plot, line, self._width) for line in shown}
             plot.addItem(plot.marker, ignoreBounds=True)
             plot.setXRange(sweep.plan.strengths[0], sweep.plan.strengths[-1], padding=0.02)
-            key.setText("&nbsp; ".join(map(_key, shown)))
+            key.setText("&nbsp; ".join(map(key_words, shown)))
         self.plots[1].setLabel("bottom", axis_title(sweep.plan.over))
 
     def _dress(self, plot: Any) -> None:
@@ -153,7 +153,7 @@ class SweepPlot(QWidget):
         for side in ("left", "bottom"):
             plot.getAxis(side).setPen(text)
             plot.getAxis(side).setTextPen(text)
-        plot.marker.setPen(_pen(text, self._width / 2, Qt.PenStyle.SolidLine))
+        plot.marker.setPen(line_pen(text, self._width / 2, Qt.PenStyle.SolidLine))
 
     def _place_markers(self) -> None:
         if self._sweep is None:
@@ -187,10 +187,11 @@ def _curve(plot: Any, line: Line, width: float) -> _Curve:
     fill.setAlpha(BAND_ALPHA)
     edges = pyqtgraph.PlotCurveItem(pen=None), pyqtgraph.PlotCurveItem(pen=None)
     plot.addItem(pyqtgraph.FillBetweenItem(*edges, brush=fill), ignoreBounds=True)
-    return _Curve(plot.plot(pen=_pen(line.color, width, line.dash)), edges)
+    return _Curve(plot.plot(pen=line_pen(line.color, width, line.dash)), edges)
 
 
-def _key(line: Line) -> str:
+def key_words(line: Line) -> str:
+    """A piece of a plot's key, as rich text."""
     words = escape(line.text).replace(" ", "&nbsp;")
     return f'<span style="color:{line.color}">{SAMPLES[line.dash]}</span>&nbsp;{words}'
 
@@ -202,7 +203,7 @@ def axis_title(over: str) -> str:
     return "JPEG, 100 - quality" if over == "jpeg" else KINDS[over].title
 
 
-def _quiet_plot(pyqtgraph: Any) -> Any:
+def quiet_plot(pyqtgraph: Any) -> Any:
     """A plot from 0 to 1 that the mouse cannot move, and that leaves the wheel to the scroll area."""
 
     class Plot(pyqtgraph.PlotWidget):
@@ -220,7 +221,8 @@ def _quiet_plot(pyqtgraph: Any) -> Any:
     return plot
 
 
-def _pen(color: Any, width: float, dash: Qt.PenStyle) -> QPen:
+def line_pen(color: Any, width: float, dash: Qt.PenStyle) -> QPen:
+    """A pen whose width is in pixels, whatever the scale of the plot."""
     pen = QPen(QColor(color), width, dash)
     pen.setCosmetic(True)
     return pen

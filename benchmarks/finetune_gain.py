@@ -1,0 +1,202 @@
+"""What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
+
+    python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part decoders]
+
+DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A fundus model is trained on refuge and
+acrima, a dermoscopy model on isic; then each is fine-tuned, as the dock's "quick" does, on n images of drishti or
+ham10000, several draws each, and start and new model are compared on the rest of the target and on the old validation
+images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does all of it with
+a few images of 64 x 64 pixels, to try it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_uml.data.dataset import Dataset, Record, read_dataset, write_dataset
+from napari_uml.evaluation.compare import compare
+from napari_uml.evaluation.comparison import read_comparison, write_comparison
+from napari_uml.files import write_atomic
+from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.training.lengths import settings_for
+from napari_uml.training.plan import MODEL, command_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_uml.evaluation.comparison import Comparison
+
+COLUMNS = ("target", "images", "draw", "on", "figure", "before", "after", "difference", "low", "high", "n", "minutes")
+FIGURES = ("dice_present/", "auc")
+SMALL = {"image_size": 64, "epochs": 1, "batch_size": 4}
+VALIDATED = 0.25
+"""Share of the drawn images that the best epoch is chosen by; at least two."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A start model's data, the target, the numbers of images, and the classes that they share."""
+
+    start: str
+    sources: tuple[str, ...]
+    target: str
+    images: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    focus: tuple[str, ...] = ()
+    vertical_flip: bool = False
+
+
+CASES = (
+    Case("fundus", ("refuge", "acrima"), "drishti", (10, 20, 37), focus=("disc",)),
+    Case("dermoscopy", ("isic",), "ham10000", (20, 40, 80), vertical_flip=True),
+)
+
+
+def main() -> None:
+    """Train the start models, fine-tune, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--part", choices=("heads", "decoders", "all"), default="decoders")
+    parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
+    args = parser.parse_args()
+
+    rows = []
+    for case in CASES:
+        if not all((args.data / name / "index.csv").is_file() for name in (*case.sources, case.target)):
+            print(f"{case.start}: left out, {args.data} lacks {', '.join((*case.sources, case.target))}", flush=True)
+            continue
+        for row in measure(case, args):
+            rows.append(row)
+            print("  ".join(map(str, row)), flush=True)
+            write_table(args.output / "finetune_gain.csv", rows)
+
+
+def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
+    """The rows of a case."""
+    out, small = args.output, args.small
+    sources = [
+        smaller(args.data / name, out / "data" / name, 8) if small else args.data / name for name in case.sources
+    ]
+    target = read_dataset(args.data / case.target)
+    start = start_model(case, sources, out / case.start, small)
+    for images in case.images[:1] if small else case.images:
+        for draw in range(1 if small else args.draws):
+            folder = out / f"{case.target}-{images}-{draw}"
+            tuned_on, rest = split_target(target, shared(target, sources), images, draw, folder, small)
+            began = time.perf_counter()
+            model = fine_tuned(start, tuned_on, folder / "run", args.part, small)
+            minutes = (time.perf_counter() - began) / 60
+            for name, held_out in (("target", rest), *(("old: " + s.name, s) for s in sources)):
+                found = compared(start, model, held_out, folder / f"{name.replace(': ', '-')}.json")
+                yield from rows_of(found, (case.target, images, draw, name), minutes)
+
+
+def start_model(case: Case, sources: Sequence[Path], run: Path, small: bool) -> Path:
+    """A model of the sources alone; with `--small` it has hardly learnt anything."""
+    options: dict[str, Any] = {"preset": "compact", "focus": case.focus, "vertical_flip": case.vertical_flip}
+    train(run, sources, {name: value for name, value in options.items() if value}, SMALL if small else {})
+    return run / MODEL
+
+
+def fine_tuned(start: Path, folder: Path, run: Path, part: str, small: bool) -> Path:
+    """A model that the dock's "quick" makes of the start and a folder."""
+    images, focus = len(read_dataset(folder).of_split("train")), UMLPredictor.load(start).info.focus
+    settings = dict(settings_for("quick", part, images * (2 if focus else 1)))  # type: ignore[arg-type]
+    train(run, [folder], {"from": start}, {**settings, **(SMALL if small else {})})
+    return run / MODEL
+
+
+def train(run: Path, folders: Sequence[Path], options: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Train to the end, or go on with a run that was stopped; nothing happens when it is done."""
+    if (run / MODEL).exists():
+        return
+    going_on = (run / "train.json").exists()
+    words = ["--resume"] if going_on else command_words(folders, {**options, **settings})
+    subprocess.run([sys.executable, "-m", "napari_uml", "train", *words, "--output", str(run)], check=True)
+
+
+def shared(target: Dataset, sources: Sequence[Path]) -> tuple[str, ...]:
+    """Classes that target and sources have by the same name; all of the target's when there are fewer than two."""
+    known = {name for source in sources for name in read_dataset(source).info.cls_classes}
+    both = tuple(name for name in target.info.cls_classes if name in known)
+    return both if len(both) >= 2 else target.info.cls_classes
+
+
+def split_target(
+    target: Dataset, classes: Sequence[str], images: int, draw: int, folder: Path, small: bool
+) -> tuple[Path, Path]:
+    """Folders with the drawn images (train and val) and with all others (as val); groups stay together."""
+    records = [record for record in target.records if record.label in classes or not record.label]
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.group or record.image, []).append(record)
+    order = sorted(groups)
+    random.Random(draw).shuffle(order)
+    drawn: list[Record] = []
+    while order and len(drawn) < images:
+        drawn += groups[order.pop()]
+    validated = max(2, round(VALIDATED * len(drawn)))
+    rest = [record for group in order for record in groups[group]][: 8 if small else None]
+    parts = {
+        "tuned-on": [moved(target, r, "val" if i < validated else "train") for i, r in enumerate(drawn)],
+        "rest": [moved(target, r, "val") for r in rest],
+    }
+    info = target.info.model_copy(update={"cls_classes": tuple(classes)})
+    for name, part in parts.items():
+        write_dataset(folder / name, info, part)
+    return folder / "tuned-on", folder / "rest"
+
+
+def moved(dataset: Dataset, record: Record, split: str) -> Record:
+    """A record with paths that hold from another folder."""
+    image, mask = (str((dataset.folder / path).resolve()) if path else "" for path in (record.image, record.mask))
+    return Record(image, mask, record.label, split, record.group)  # type: ignore[arg-type]
+
+
+def smaller(source: Path, folder: Path, images: int) -> Path:
+    """A folder with the first images of every split."""
+    dataset = read_dataset(source)
+    records = [moved(dataset, r, s) for s in ("train", "val") for r in dataset.of_split(s)[:images]]  # type: ignore[arg-type]
+    write_dataset(folder, dataset.info, records)
+    return folder
+
+
+def compared(start: Path, model: Path, folder: Path, path: Path) -> Comparison:
+    """Start and new model on the validation images of a folder; read when it was found before."""
+    if not path.exists():
+        write_comparison(path, compare(UMLPredictor.load(start), UMLPredictor.load(model), folder))
+    return read_comparison(path)
+
+
+def rows_of(found: Comparison, about: tuple[Any, ...], minutes: float) -> Iterator[tuple[Any, ...]]:
+    """A row a figure that both models have."""
+    before = found.before.metrics if found.before else {}
+    for name, change in found.difference.items():
+        if name.startswith(FIGURES[0]) or name == FIGURES[1]:
+            ends = [None if end is None else round(end, 4) for end in (change.low, change.high)]
+            values = [round(v, 4) for v in (before[name].value, found.after.metrics[name].value, change.value)]
+            yield (*about, name, *values, *ends, change.n, round(minutes, 1))
+
+
+def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write all rows as CSV, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""`napari-uml compare`: what a run brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_uml.cli.common import follow, progress_bar
+
+if TYPE_CHECKING:
+    from napari_uml.evaluation.record import Metric
+
+
+def compare(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    install: Annotated[str, typer.Option(metavar="NAME", help="Also add the model to your models.")] = "",
+) -> None:
+    """Compare a run's model with the one it started from, on the validation images; write its card beside it.
+
+    RUN then holds comparison.json, comparison.png (truth, before, after) and model.md.
+    """
+    from napari_uml.evaluation.outcome import judge_run
+
+    with progress_bar() as bar:
+        comparison = judge_run(run, install, follow(bar, "validation images"))
+    before = {} if comparison.before is None else comparison.before.metrics
+    rows = [("figure", "before", "after", "difference")]
+    rows += [
+        (name, cell(before.get(name)), cell(metric), cell(comparison.difference.get(name)))
+        for name, metric in comparison.after.metrics.items()
+    ]
+    width = [max(len(row[i]) for row in rows) for i in range(4)]
+    for row in rows:
+        typer.echo("  ".join(text.ljust(size) for text, size in zip(row, width, strict=True)).rstrip())
+    typer.echo("")
+    for line in (comparison.note, f"n = {comparison.after.n}; in brackets: bootstrap 95 % intervals over groups"):
+        if line:
+            typer.echo(line)
+
+
+def cell(metric: Metric | None) -> str:
+    """A figure with its interval, as a table shows it."""
+    if metric is None:
+        return "-"
+    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{metric.value:.3f}{interval}"

@@ -1,0 +1,129 @@
+"""What a run brought: the model it started from against its own, on the validation images; figures and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from napari_uml.data.dataset import IGNORE, read_dataset, read_pair
+from napari_uml.evaluation.comparison import Comparison
+from napari_uml.evaluation.evaluate import check_split, record_of, score_images
+from napari_uml.evaluation.metrics import metrics_difference
+from napari_uml.files import replacing
+from napari_uml.inference.page import fitted, tint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_uml.data.dataset import Dataset, Record
+    from napari_uml.evaluation.scores import ImageScores
+    from napari_uml.inference.predictor import UMLPredictor
+
+IMAGES: Final = 3
+SIDE: Final = 160
+"""Pixels of the longer side of every small picture."""
+GAP: Final = 4
+
+
+def compare(
+    before: UMLPredictor | None,
+    after: UMLPredictor,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Measure both models on the validation split of a dataset folder.
+
+    Parameters
+    ----------
+    before, after
+        The start model, if there was one, and the new one.
+    folder
+        The dataset folder.
+    progress
+        Told how many looks are done of how many.
+
+    Raises
+    ------
+    DatasetError
+        When the split is empty or its files cannot be read.
+    """
+    dataset = read_dataset(folder)
+    note = "" if before is not None else "The new model started from random weights."
+    if before is not None:
+        unknown = _unknown(before, dataset)
+        if unknown:
+            before, note = None, f"The start model does not know {', '.join(unknown)}, so it is not compared."
+    check_split(after.info.task, dataset, "val")
+    looks = len(dataset.of_split("val")) * (1 if before is None else 2)
+    scored = _Counted(progress, looks)
+    new = scored.all(score_images(after, dataset, "val"))
+    record = record_of(new, after, dataset, "val")
+    if before is None:
+        return Comparison(before=None, after=record, note=note)
+    old = scored.all(score_images(before, dataset, "val"))
+    same = before.info.task.structures == after.info.task.structures
+    difference = metrics_difference(old, new, after.info.task) if same else {}
+    return Comparison(before=record_of(old, before, dataset, "val"), after=record, difference=difference)
+
+
+def draw_comparison(path: Path, before: UMLPredictor | None, after: UMLPredictor, folder: Path) -> None:
+    """Write a picture with a row an image: the truth, what the start model found, and what the new one finds.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be written.
+    """
+    dataset = read_dataset(folder)
+    models = [after] if before is None or _unknown(before, dataset) else [before, after]
+    drawn = [record for record in dataset.of_split("val") if record.mask] or list(dataset.of_split("val"))
+    numbers = np.unique(np.linspace(0, len(drawn) - 1, min(IMAGES, len(drawn))).round().astype(int))
+    rows = [_row(dataset, drawn[number], models) for number in numbers]
+    with replacing(path) as part:
+        Image.fromarray(np.concatenate(rows)).save(part, "PNG")
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Counts looks over several rounds."""
+
+    progress: Callable[[int, int], None]
+    total: int
+    done: int = 0
+
+    def all(self, scores: Iterator[ImageScores]) -> list[ImageScores]:
+        kept = []
+        for score in scores:
+            kept.append(score)
+            self.done += 1
+            self.progress(self.done, self.total)
+        return kept
+
+
+def _unknown(model: UMLPredictor, dataset: Dataset) -> list[str]:
+    """Names of the data set that a model does not know."""
+    known = {*model.info.task.seg_classes, *model.info.task.cls_classes}
+    return [name for name in (*dataset.info.seg_classes, *dataset.info.cls_classes) if name not in known]
+
+
+def _row(dataset: Dataset, record: Record, models: list[UMLPredictor]) -> NDArray[np.uint8]:
+    pixels, mask = read_pair(dataset, record)
+    truth = np.zeros(pixels.shape[:2], dtype=np.uint8) if mask is None else np.where(mask == IGNORE, np.uint8(0), mask)
+    cells = [_cell(pixels, truth, dataset.info.colors)]
+    cells += [_cell(pixels, model.predict(pixels).mask, model.info.task.colors) for model in models]
+    return np.pad(np.concatenate(cells, axis=1), ((0, GAP), (0, 0), (0, 0)))
+
+
+def _cell(pixels: NDArray[np.float32], mask: NDArray[np.uint8], colors: tuple[str, ...]) -> NDArray[np.uint8]:
+    """A square picture of an image with the structures' colours and outlines, black beside a narrow image."""
+    height, width = mask.shape
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = (tint(fitted(pixels, size), fitted(mask, size), colors).clip(0, 1) * 255).round().astype(np.uint8)
+    return np.pad(picture, ((0, SIDE - size[1]), (0, SIDE - size[0] + GAP), (0, 0)))

@@ -1,0 +1,169 @@
+"""A training run in a process of its own: how it is started, heard and stopped, and how it ended; no torch, no Qt."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_uml.errors import UMLError
+from napari_uml.training.events import RunEnded, RunFailed, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from napari_uml.training.events import Event
+
+LOG: Final = "train.log"
+GRACE: Final = 60.0
+"""Seconds that a process has to save its model after it was asked to stop."""
+LINES: Final = 30
+"""Lines of the log that an error report shows."""
+COMMAND: Final = (sys.executable, "-m", "napari_uml")
+KILLED: Final = frozenset({-9, 137})
+"""Exit codes of a process that was killed, as the system does when the memory is used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a process ended.
+
+    Attributes
+    ----------
+    code
+        Its exit code; negative: the number of the signal that ended it.
+    said
+        Its last word, the `end` or `error` event; None when it was killed.
+    log
+        The last lines that it wrote beside the events.
+    """
+
+    code: int
+    said: RunEnded | RunFailed | None
+    log: str
+
+    @property
+    def memory_was_short(self) -> bool:
+        """Whether it says, or looks like, that the memory was too small."""
+        if isinstance(self.said, RunFailed):
+            return self.said.kind == "MemoryLimitError"
+        return self.said is None and self.code in KILLED
+
+    @property
+    def message(self) -> str:
+        """What went wrong, one sentence; empty when nothing did."""
+        if isinstance(self.said, RunFailed):
+            return self.said.message
+        if self.said is not None:
+            return ""
+        if self.code in KILLED:
+            return "The training process was killed, most likely because the memory was used up."
+        reason = next((line for line in reversed(self.log.splitlines()) if line.strip()), "").strip()
+        return f"The training process ended without a word (exit code {self.code})" + (f": {reason}" if reason else ".")
+
+
+class TrainingProcess:
+    """`napari-uml train` in a process of its own; a thread reads `events`, any thread may stop it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; it holds the log, too.
+    arguments
+        What follows `napari-uml train`, without output folder and events.
+    command
+        What stands before `train`; another one for tests.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be started.
+    """
+
+    def __init__(self, run: Path, arguments: Sequence[str], command: Sequence[str] = COMMAND) -> None:
+        self.run = run
+        self._said: RunEnded | RunFailed | None = None
+        self._killer: threading.Timer | None = None
+        words = [*command, "train", *arguments, "--output", str(run), "--events", "-"]
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            with (run / LOG).open("ab") as log:
+                self._process = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, encoding="utf-8", **_apart()
+                )
+        except OSError as error:
+            raise UMLError(f"Training cannot be started: {error.strerror or error}.") from error
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def events(self) -> Iterator[Event]:
+        """What it says, as it says it, until it ends; a line that is no event (a library's) is left to the log."""
+        if self._process.stdout is None:
+            return
+        with self._process.stdout as lines:
+            for line in lines:
+                try:
+                    event = parse(line)
+                except ValueError:
+                    self._note(line)
+                    continue
+                if isinstance(event, (RunEnded, RunFailed)):
+                    self._said = event
+                yield event
+
+    def outcome(self) -> Outcome:
+        """How it ended; waits for the end."""
+        code = self._process.wait()
+        if self._killer is not None:
+            self._killer.cancel()
+        return Outcome(code, self._said, log_tail(self.run))
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Ask it to save the best epoch as a model and end; after `grace` seconds it is killed."""
+        if not self.is_running:
+            return
+        self._process.send_signal(_STOP)
+        if self._killer is None:
+            self._killer = threading.Timer(grace, self.kill)
+            self._killer.daemon = True
+            self._killer.start()
+
+    def kill(self) -> None:
+        """End it at once; the checkpoints of the last epoch are whole."""
+        if self.is_running:
+            self._process.kill()
+
+    def _note(self, line: str) -> None:
+        with (self.run / LOG).open("a", encoding="utf-8") as log:
+            log.write(line)
+
+
+def log_tail(run: Path) -> str:
+    """The last lines of a run's log; empty when there is none."""
+    try:
+        return "\n".join((run / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:])
+    except FileNotFoundError:
+        return ""
+
+
+_STOP: Final = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT)
+"""What asks a process to stop: on Windows Ctrl-Break, which alone reaches a process group of its own."""
+
+
+def _apart() -> dict[str, Any]:
+    """Options that keep a Ctrl-C in the terminal of this process from the other one, which is asked by `stop`."""
+    if hasattr(signal, "CTRL_BREAK_EVENT"):
+        return {"creationflags": 0x200}  # subprocess.CREATE_NEW_PROCESS_GROUP, which only Windows has
+    return {"start_new_session": True}

@@ -1,0 +1,149 @@
+"""The Fine-tune dock: your own annotations in, a better model out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_uml.widgets.analyse import AnalyseWidget
+from napari_uml.widgets.finetune_bench import FinetuneBench
+from napari_uml.widgets.finetune_curves_panel import CurvesPanel
+from napari_uml.widgets.finetune_folder import FolderChooser
+from napari_uml.widgets.finetune_result_panel import ResultPanel
+from napari_uml.widgets.finetune_settings_panel import SettingsPanel
+from napari_uml.widgets.finetune_start_panel import StartPanel
+from napari_uml.widgets.finetune_train_panel import TrainPanel
+from napari_uml.widgets.panel import Panel, Scroll, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent, QShowEvent
+
+    from napari_uml.widgets.finetune_session import FinetuneSession
+    from napari_uml.widgets.finetune_work import Process, Work
+
+SCROLLED: tuple[type[Panel], ...] = (StartPanel, SettingsPanel, CurvesPanel, ResultPanel)
+"""The panels that scroll, below the training list; one with a title gets a section that folds."""
+QUESTION = "Training is going on. Stop it? The best epoch so far is kept, and the run can go on later."
+
+
+class FinetuneWidget(QWidget):
+    """The dock.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer that it works on.
+    chooser
+        The training list: a widget with the property `folder` and the signal `changed`; a plain folder chooser by
+        default.
+    session
+        The state to start from; a new one by default.
+    launch, judging
+        As `FinetuneBench` takes them; for tests.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        chooser: Any = None,
+        session: FinetuneSession | None = None,
+        launch: Callable[[Path, Sequence[str]], Process] | None = None,
+        judging: Callable[[Path, str], Work] | None = None,
+    ) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.bench = FinetuneBench(viewer, session, launch, judging, self)
+        self.session = self.bench.session
+        self.chooser = chooser if chooser is not None else FolderChooser(viewer)
+        self.panels: dict[type[Panel], Panel] = {}
+        self._window: QWidget | None = None
+        self._build()
+        self.chooser.changed.connect(self._on_list)
+        self.bench.models_changed.connect(self._on_models)
+        self.bench.wanted.connect(self._on_use)
+        self._on_list()
+
+    def _build(self) -> None:
+        content = QWidget()
+        scrolled = QVBoxLayout(content)
+        scrolled.setContentsMargins(0, 0, 0, 0)
+        scrolled.setSpacing(4)
+        scrolled.addWidget(Section("Training list", self.chooser, expanded=True))
+        for kind in SCROLLED:
+            scrolled.addWidget(self._made(kind))
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        disclaimer = QLabel("Research use only, not a medical device.")
+        disclaimer.setStyleSheet("font-size: 8pt;")
+        disclaimer.setToolTip("Do not base a diagnosis or a treatment on what is shown here.")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 6)
+        layout.setSpacing(2)
+        layout.addWidget(Scroll(content), 1)
+        for part in (line, self._made(TrainPanel), disclaimer):
+            layout.addWidget(part)
+        layout.addStretch()
+
+    def _made(self, kind: type[Panel]) -> QWidget:
+        panel = self.panels[kind] = kind(self.bench)
+        return Section(panel.title, panel, panel.expanded) if panel.title else panel
+
+    def may_close(self) -> bool:
+        """Whether the dock may go: nothing is trained, or the user agrees to stop."""
+        if not self.bench.is_training:
+            return True
+        return QMessageBox.question(self, "Training", QUESTION) == QMessageBox.StandardButton.Yes
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask before the window that the dock is in is closed."""
+        if watched is self._window and event.type() == QEvent.Type.Close and self.bench.is_training:
+            if not self.may_close():
+                event.ignore()
+                return True
+            self.bench.close()
+        return bool(super().eventFilter(watched, event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Watch the window that the dock is in now."""
+        if self.window() is not self._window and self.window() is not self:
+            self._window = self.window()
+            self._window.installEventFilter(self)
+        super().showEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Stop when napari takes the widget out of its dock, which it does without closing it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.bench.close()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask, then stop."""
+        if not self.may_close():
+            event.ignore()
+            return
+        self.bench.close()
+        super().closeEvent(event)
+
+    def _on_list(self) -> None:
+        self.bench.set_folder(self.chooser.folder)
+
+    def _on_models(self, name: str) -> None:
+        """Show the new model in the Analyse docks at once."""
+        for dock in self.window().findChildren(AnalyseWidget):
+            dock.bench.refresh_models()
+
+    def _on_use(self, name: str) -> None:
+        """Choose a model in the Analyse dock; open one when there is none."""
+        docks = self.window().findChildren(AnalyseWidget)
+        if not docks:
+            docks = [self.bench.viewer.window.add_plugin_dock_widget("napari-uml", "Analyse (UML)")[1]]
+        for dock in docks:
+            dock.bench.refresh_models()
+            dock.session.model = name

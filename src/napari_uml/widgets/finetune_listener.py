@@ -1,0 +1,52 @@
+"""Listens to a training process in a thread of its own, for as long as it trains."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_uml.widgets.gentle_import import import_plots
+
+if TYPE_CHECKING:
+    from napari_uml.widgets.finetune_work import Process
+
+
+class Listener(QObject):
+    """Hears one process; its signals arrive in the GUI thread.
+
+    Qt's pool has as many threads as the machine has cores: one that waits for hours would keep other work out.
+
+    Attributes
+    ----------
+    said
+        Emitted with every event, and at last with the `Outcome`.
+    finished
+        Emitted after that.
+    """
+
+    said = Signal(object)
+    finished = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._dropped = False
+
+    def start(self, process: Process) -> None:
+        """Begin to listen."""
+        Thread(target=self._listen, args=(process,), name="napari-uml training", daemon=True).start()
+
+    def drop(self) -> None:
+        """Hear nothing more."""
+        self._dropped = True
+
+    def _listen(self, process: Process) -> None:
+        import_plots()
+        for event in process.events():
+            if not self._dropped:
+                self.said.emit(event)
+        outcome = process.outcome()
+        if not self._dropped:
+            self.said.emit(outcome)
+            self.finished.emit()

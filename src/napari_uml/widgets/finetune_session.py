@@ -1,0 +1,226 @@
+"""What the Fine-tune dock knows: the choices, the run and what it brought; no Qt, no napari, no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import SignalGroupDescriptor
+from pydantic import ValidationError
+
+from napari_uml.config import TrainConfig
+from napari_uml.training.job import TrainingJob
+from napari_uml.training.lengths import Counts, Length, Part, settings_for
+from napari_uml.weights.info import NAME_PATTERN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_uml.config import Task
+    from napari_uml.data.dataset import DatasetInfo
+    from napari_uml.evaluation.comparison import Comparison
+    from napari_uml.results import EpochReport
+    from napari_uml.training.pace import Pace
+    from napari_uml.training.run_state import FoundRun
+    from napari_uml.weights import ModelEntry, WeightsInfo
+    from napari_uml.widgets.session import Message
+
+SCRATCH = ""
+"""Name of the start that is no model."""
+
+
+class Stage(StrEnum):
+    """What is going on."""
+
+    IDLE = "idle"
+    TRAINING = "training"
+    STOPPING = "stopping"
+    JUDGING = "judging"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a run is: the epoch being trained, from 1, and the batch of it; 0 of 0 before the first."""
+
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that ended badly.
+
+    Attributes
+    ----------
+    run, plan
+        What it was; the plan is None when the run did not get as far as writing it.
+    memory
+        Whether the memory was too small.
+    """
+
+    run: Path
+    plan: Any
+    memory: bool
+
+
+@dataclass
+class FinetuneSession:
+    """The state that all panels of the dock share; every field has a signal in `events`, emitted when it changes.
+
+    Only the GUI thread assigns to it.
+
+    Attributes
+    ----------
+    folder, info, counts, problems
+        The training list: its dataset folder, names, images of a split, and what keeps it from being trained on.
+    models, start, start_info
+        The models there are, the name of the one to start from (empty: random weights), and what it says of itself.
+    name
+        Of the new model.
+    part, length
+        What learns, and for how long.
+    changes
+        Fields of `TrainConfig` that the user set; the others follow from part, length and number of images.
+    mix_in
+        Another dataset folder to train on as well, against forgetting.
+    pace
+        How fast this machine trains such a model; None: not measured.
+    stage, step, reports
+        What is going on, where the run is, and its epochs so far.
+    run
+        Folder of the run that is shown.
+    failure
+        How it ended badly; None when it did not.
+    comparison, installed
+        What it brought, and the name under which the model was added; empty when it was not.
+    found
+        Runs that nobody ended and that can go on.
+    message
+        The last thing to tell the user; None when all is well.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    folder: Path | None = None
+    info: DatasetInfo | None = None
+    counts: Counts | None = None
+    problems: tuple[str, ...] = ()
+    models: tuple[ModelEntry, ...] = ()
+    start: str = SCRATCH
+    start_info: WeightsInfo | None = None
+    name: str = ""
+    part: Part = "decoders"
+    length: Length = "quick"
+    changes: dict[str, Any] = field(default_factory=dict)
+    mix_in: Path | None = None
+    pace: Pace | None = None
+    stage: Stage = Stage.IDLE
+    step: Step = Step()
+    reports: tuple[EpochReport, ...] = ()
+    run: Path | None = None
+    failure: Failure | None = None
+    comparison: Comparison | None = None
+    installed: str = ""
+    found: tuple[FoundRun, ...] = ()
+    message: Message | None = None
+
+    @property
+    def views(self) -> int:
+        """For how many images one of the list counts: 2 when the start model looks twice at photographs."""
+        return 2 if self.start_info is not None and self.start_info.focus is not None else 1
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `TrainConfig` of a run that is started now; those that are left out have their defaults."""
+        images = self.counts.train * self.views if self.counts else 1
+        values = dict(settings_for(self.length, self.part, max(1, images)))
+        if self.start_info is not None:
+            values["image_size"] = self.start_info.image_size
+        return {**values, **self.changes}
+
+    def job(self, run: Path) -> TrainingJob:
+        """The run to start."""
+        folders = tuple(folder for folder in (self.folder, self.mix_in) if folder is not None)
+        options = {"from": self.start, "name": self.name, "title": title_of(self.name)}
+        given = {name: value for name, value in self.settings().items() if value is not None}
+        return TrainingJob(run, folders, {k: v for k, v in options.items() if v}, given)
+
+
+def title_of(name: str) -> str:
+    """A name for people of a model's name."""
+    return re.sub("[-_]+", " ", name).capitalize()
+
+
+def free_name(start: str, taken: set[str]) -> str:
+    """A name for the model that comes of a start, which no other model has."""
+    base = f"{start or 'model'}-tuned"[:60]
+    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (base, *numbered) if name not in taken)
+
+
+def not_ready(session: FinetuneSession) -> str:
+    """Why training cannot start, one sentence; empty when it can."""
+    if session.stage is not Stage.IDLE:
+        return "A run is in progress."
+    if not _can_train():
+        return 'Training needs more libraries: pip install "napari-uml[train]".'
+    return _list_problem(session) or _choice_problem(session)
+
+
+@cache
+def _can_train() -> bool:
+    """Whether the libraries of the extra `train` are installed."""
+    return find_spec("lightning") is not None
+
+
+def _list_problem(session: FinetuneSession) -> str:
+    if session.folder is None:
+        return "Choose a dataset folder to train on."
+    if session.problems:
+        more = len(session.problems) - 1
+        return session.problems[0] + (f" (and {more} more)" if more else "")
+    if session.counts is None:
+        return "The training list is being read."
+    if session.counts.train == 0:
+        return "Expected images with the split train, the list has none."
+    return ""
+
+
+def _choice_problem(session: FinetuneSession) -> str:
+    taken = {entry.name for entry in session.models}
+    if not re.fullmatch(NAME_PATTERN, session.name):
+        return "Give the new model a name of small letters, digits, - and _."
+    if session.name in taken:
+        return f"There is another model called {session.name!r}; choose another name."
+    if not session.start and session.part != "all":
+        return "Random weights have nothing to keep: choose a model to start from, or train everything."
+    entry = next((entry for entry in session.models if entry.name == session.start), None)
+    if entry is not None and (entry.path is None or entry.problem):
+        return entry.problem or "The start model is not downloaded; download it in the Analyse dock."
+    try:
+        TrainConfig.model_validate(session.settings())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'Advanced settings'}: {first['msg']}."
+    return ""
+
+
+def kept_in_words(old: Task | None, new: Task | None) -> str:
+    """What keeps trained weights and what starts untrained, by the names of structures and classes; as `transfer`."""
+    if new is None:
+        return ""
+    names = (*new.seg_classes[1:], *new.cls_classes)
+    if old is None:
+        return "Starts from random weights: nothing is known yet; expect to need hundreds of images."
+    known = {*old.seg_classes, *old.cls_classes}
+    kept, untrained = [n for n in names if n in known], [n for n in names if n not in known]
+    gone = [n for n in (*old.seg_classes[1:], *old.cls_classes) if n not in {*new.seg_classes, *new.cls_classes}]
+    parts = ["Keeps what the model has learnt of images" + (f" and of {', '.join(kept)}." if kept else ".")]
+    parts += [f"New and untrained: {', '.join(untrained)}."] if untrained else []
+    parts += [f"Left out: {', '.join(gone)}."] if gone else []
+    return " ".join(parts)

@@ -1,0 +1,406 @@
+"""The Fine-tune dock, with a fake trainer and with the real process."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QWidget
+from tests.tiny import tiny_dataset
+from tests.widgets.finetune_fakes import FakeLaunch, judging
+
+from napari_uml.config import TrainConfig
+from napari_uml.training.events import RunFailed
+from napari_uml.training.pace import Pace
+from napari_uml.training.plan import RunPlan, write_plan
+from napari_uml.weights import find_weights, import_weights, list_models
+from napari_uml.widgets import finetune_result_panel
+from napari_uml.widgets.finetune import FinetuneWidget
+from napari_uml.widgets.finetune_curves_panel import CurvesPanel
+from napari_uml.widgets.finetune_result_panel import ResultPanel
+from napari_uml.widgets.finetune_session import Stage, not_ready
+from napari_uml.widgets.finetune_settings_panel import SettingsPanel
+from napari_uml.widgets.finetune_start_panel import StartPanel
+from napari_uml.widgets.finetune_train_panel import TrainPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+
+
+class Chooser(QWidget):
+    """Stands in for the training list."""
+
+    changed = Signal()
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Path:
+    return tiny_dataset(tmp_path / "blobs")
+
+
+@pytest.fixture
+def launch() -> FakeLaunch:
+    return FakeLaunch()
+
+
+@pytest.fixture
+def make_dock(qtbot: QtBot, launch: FakeLaunch) -> Callable[..., FinetuneWidget]:
+    def make(folder: Path | None, **changes: Any) -> FinetuneWidget:
+        given = {"launch": launch, "judging": judging, **changes}
+        dock = FinetuneWidget(ViewerModel(), Chooser(folder), **given)
+        qtbot.addWidget(dock, before_close_func=let_go)
+        if folder is not None:
+            qtbot.waitUntil(lambda: dock.session.counts is not None or bool(dock.session.problems))
+        return dock
+
+    return make
+
+
+def let_go(dock: FinetuneWidget) -> None:
+    """End a fake run that a test left, so that nobody is asked."""
+    dock.bench.close()
+    dock.may_close = lambda: True  # type: ignore[method-assign]
+
+
+def train(qtbot: QtBot, dock: FinetuneWidget, launch: FakeLaunch, epochs: int = 3) -> None:
+    """Train with the fake, to the end."""
+    dock.panels[TrainPanel].train.click()
+    launch.last.start(epochs)
+    launch.last.finish(epochs)
+    qtbot.waitUntil(lambda: dock.session.comparison is not None and dock.session.stage is Stage.IDLE)
+
+
+def test_without_a_list_the_dock_says_what_is_missing(make_dock: Any) -> None:
+    dock = make_dock(None)
+    panel = dock.panels[TrainPanel]
+    assert not panel.train.isEnabled()
+    assert panel.train.toolTip() == panel.message.text() == "Choose a dataset folder to train on."
+
+
+def test_problems_of_the_list_keep_it_from_being_trained_on(make_dock: Any, blobs: Path) -> None:
+    (blobs / "images" / "train0.png").unlink()
+    (blobs / "images" / "train1.png").unlink()
+    dock = make_dock(blobs)
+    panel = dock.panels[TrainPanel]
+    assert not panel.train.isEnabled()
+    assert "train0.png" in panel.message.text()
+    assert "1 more" in panel.message.text()
+
+
+def test_ready_list_can_be_trained_on(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    assert not_ready(dock.session) == ""
+    assert dock.panels[TrainPanel].train.isEnabled()
+
+
+def test_sentence_says_what_is_kept_and_what_is_new(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    dock.bench.choose_start("breast-ultrasound")
+    words = dock.panels[StartPanel].kept.text()
+    assert "of lesion, benign, malignant" in words
+    assert "Left out: normal" in words
+    dock.bench.choose_start("fundus-disc")
+    assert "New and untrained: lesion, benign, malignant" in dock.panels[StartPanel].kept.text()
+
+
+def test_run_is_started_with_what_was_chosen(make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
+    dock = make_dock(blobs)
+    dock.bench.choose_start("breast-ultrasound")
+    dock.session.part, dock.session.length = "heads", "long"
+    dock.session.changes = {"epochs": 7}
+    dock.panels[TrainPanel].train.click()
+    words = " ".join(launch.last.arguments)
+    assert words.startswith(str(blobs))
+    for option in (
+        "--from breast-ultrasound", "--name breast-ultrasound-tuned", "--epochs 7", "--trainable heads",
+        "--batch-size 4", "--image-size 256",
+    ):  # fmt: skip
+        assert option in words
+
+
+def test_whole_run_is_shown_and_ends_in_a_result(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[TrainPanel]
+    panel.train.click()
+    assert not panel.train.isEnabled()
+    assert panel.stop.isEnabled()
+    launch.last.start()
+    qtbot.waitUntil(lambda: panel.progress.value() == 1)
+    assert panel.progress.maximum() == 6
+    launch.last.finish()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    curves = dock.panels[CurvesPanel]
+    assert [len(curves.curves[name].getData()[0]) for name in ("loss/mutual", "loss/class", "loss/mask")] == [3] * 3
+    assert set(curves.curves) >= {"dice_present/lesion", "auc", "acc"}
+    assert "4.0 images/s" in curves.words.text()
+    assert "1.5 GB" in curves.words.text()
+    result = dock.panels[ResultPanel]
+    rows = [[result.table.item(row, column).text() for column in range(4)] for row in range(result.table.rowCount())]
+    assert rows == [
+        ["Dice lesion", "0.600\n0.50 … 0.70", "0.800\n0.70 … 0.90", "+0.200\n+0.10 … +0.30"],
+        ["AUC", "0.600", "0.800", "-"],
+    ]
+    assert dock.session.installed == "breast-ultrasound-tuned"
+    assert result.use.isEnabled()
+
+
+def test_stop_keeps_the_best_epoch(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[TrainPanel]
+    panel.train.click()
+    launch.last.start()
+    qtbot.waitUntil(lambda: dock.session.step.steps > 0)
+    panel.stop.click()
+    assert panel.stop.text() == "Stopping…"
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    assert launch.last.stopped
+    assert dock.session.comparison is not None
+
+
+def killed_run(dock: FinetuneWidget, launch: FakeLaunch, blobs: Path) -> Path:
+    """Leave a run as a process that was killed leaves it."""
+    run = launch.last.run
+    settings = TrainConfig(batch_size=4)
+    info = dock.session.info
+    assert info is not None
+    network = dock.session.start_info.config.model_copy(update={"num_classes": 2})
+    task = info.model_dump(exclude={"name", "licence", "notes"})
+    write_plan(
+        run,
+        RunPlan.model_validate(
+            {"command": "x", "datasets": (blobs,), "task": task, "network": network, "settings": settings,
+             "name": "tuned", "title": "Tuned", "start": "breast-ultrasound"}
+        ),
+    )  # fmt: skip
+    return run
+
+
+def test_killed_process_is_noticed_and_can_go_on_with_half_the_batch(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
+) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[TrainPanel]
+    panel.train.click()
+    launch.last.start()
+    run = killed_run(dock, launch, blobs)
+    launch.last.kill()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    assert "killed, most likely because the memory was used up" in panel.message.text()
+    panel.copy.click()
+    assert QGuiApplication.clipboard().text().startswith("napari-uml ")
+    assert panel.chosen_run is not None
+    assert panel.chosen_run.folder == run
+    assert panel.smaller.isDefault()
+    panel.smaller.click()
+    assert "--batch-size 2" in " ".join(launch.last.arguments)
+    assert launch.last.run != run
+
+
+def test_failed_run_shows_its_message_and_can_be_resumed(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
+) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[TrainPanel]
+    panel.train.click()
+    run = killed_run(dock, launch, blobs)
+    launch.last.say(RunFailed(kind="DivergedError", message="The loss is nan."), None)
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    assert panel.message.text() == "The loss is nan."
+    assert not panel.smaller.isDefault()
+    panel.resume.click()
+    assert launch.last.arguments == ["--resume"]
+    assert launch.last.run == run
+
+
+def test_run_that_was_killed_is_found_next_time(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
+    dock = make_dock(blobs)
+    dock.panels[TrainPanel].train.click()
+    run = killed_run(dock, launch, blobs)
+    launch.last.kill()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    again = make_dock(blobs)
+    assert [found.folder for found in again.session.found] == [run]
+    assert not again.panels[TrainPanel].runs.isHidden()
+
+
+def test_closing_asks_while_training_and_stops(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = make_dock(blobs)
+    dock.panels[TrainPanel].train.click()
+    launch.last.start()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    assert not dock.close()
+    assert not launch.last.stopped
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    assert dock.close()
+    assert launch.last.stopped
+
+
+def test_window_is_not_closed_against_the_users_will(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = make_dock(blobs)
+    window = QWidget()
+    qtbot.addWidget(window)
+    dock.setParent(window)
+    window.show()
+    dock.show()
+    dock.panels[TrainPanel].train.click()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    assert not window.close()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    assert window.close()
+    assert launch.last.stopped
+    dock.setParent(None)
+
+
+def test_form_has_every_setting_with_its_description(make_dock: Any) -> None:
+    dock = make_dock(None)
+    panel = dock.panels[SettingsPanel]
+    assert {*panel.fields, "trainable"} == set(TrainConfig.model_fields)
+    for name, field in panel.fields.items():
+        assert field.toolTip() == f"{TrainConfig.model_fields[name].description}."
+
+
+def test_form_follows_the_choices_until_the_user_sets_a_value(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[SettingsPanel]
+    assert panel.fields["epochs"].value() == dock.session.settings()["epochs"]
+    dock.session.length = "long"
+    assert panel.fields["epochs"].value() == dock.session.settings()["epochs"]
+    panel.fields["epochs"].setValue(5)
+    assert dock.session.settings()["epochs"] == 5
+    dock.session.length = "quick"
+    assert panel.fields["epochs"].value() == 5
+    panel.reset.click()
+    assert dock.session.changes == {}
+    assert panel.fields["epochs"].value() == dock.session.settings()["epochs"] != 5
+
+
+def test_setting_out_of_its_bounds_is_refused_in_words(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    dock.session.changes = {"image_size": 100}
+    assert not_ready(dock.session).startswith("image_size: ")
+
+
+def test_times_are_shown_when_they_were_measured(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    panel = dock.panels[StartPanel]
+    assert panel.takes.text() == "Not measured yet."
+    dock.session.pace = Pace(train=0.1, looking=0.05, memory_mb=1000)
+    assert panel.length.itemText(0) == "Quick · 40 epochs"
+    assert panel.takes.text() == "Takes about 50 s here."
+    dock.session.length = "long"
+    assert panel.takes.text() == "Takes about 4 min here."
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> str:
+    import_weights(find_weights("breast-ultrasound"), "breast-ultrasound-tuned")
+    return "breast-ultrasound-tuned"
+
+
+def shown(dock: FinetuneWidget, name: str) -> ResultPanel:
+    """The dock as it is when a model was added."""
+    dock.bench.refresh_models()
+    dock.session.installed = name
+    panel = dock.panels[ResultPanel]
+    assert isinstance(panel, ResultPanel)
+    return panel
+
+
+def test_new_model_is_renamed_and_deleted(make_dock: Any, own_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dock = make_dock(None)
+    panel = shown(dock, own_model)
+    monkeypatch.setattr(finetune_result_panel.QInputDialog, "getText", lambda *_, **__: ("clinic", True))
+    panel.rename.click()
+    assert dock.session.installed == "clinic"
+    assert "clinic" in [entry.name for entry in list_models()]
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    panel.delete.click()
+    assert "clinic" not in [entry.name for entry in list_models()]
+    assert not panel.use.isEnabled()
+
+
+def test_name_that_is_taken_is_refused(make_dock: Any, own_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dock = make_dock(None)
+    panel = shown(dock, own_model)
+    monkeypatch.setattr(finetune_result_panel.QInputDialog, "getText", lambda *_, **__: ("fundus-disc", True))
+    panel.rename.click()
+    assert "comes with napari-uml" in dock.panels[TrainPanel].message.text()
+    assert dock.session.installed == own_model
+
+
+def test_export_writes_weights_and_card(
+    qtbot: QtBot, make_dock: Any, own_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = make_dock(None)
+    panel = shown(dock, own_model)
+    target = tmp_path / "there.safetensors"
+    find_weights(own_model).with_suffix(".md").write_text("# Card")
+    monkeypatch.setattr(finetune_result_panel.QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
+    panel.export.click()
+    qtbot.waitUntil(lambda: dock.session.message is not None)
+    assert target.read_bytes() == find_weights(own_model).read_bytes()
+    assert target.with_suffix(".md").read_text() == "# Card"
+
+
+def test_use_now_asks_for_the_model(qtbot: QtBot, make_dock: Any, own_model: str) -> None:
+    dock = make_dock(None)
+    dock.bench.wanted.disconnect()
+    panel = shown(dock, own_model)
+    with qtbot.waitSignal(dock.bench.wanted) as used:
+        panel.use.click()
+    assert used.args == [own_model]
+
+
+def test_every_control_explains_itself_and_has_a_name(make_dock: Any, blobs: Path) -> None:
+    dock = make_dock(blobs)
+    kinds = (QAbstractButton, QComboBox, QLineEdit, QAbstractSpinBox)
+    inner = {id(child) for kind in (QComboBox, QAbstractSpinBox) for parent in dock.findChildren(kind)
+             for child in parent.findChildren(QObject)}  # fmt: skip
+    silent = [
+        widget
+        for panel in dock.panels.values()
+        for kind in kinds
+        for widget in panel.findChildren(kind)
+        if id(widget) not in inner
+        and not (widget.toolTip() and (widget.accessibleName() or getattr(widget, "text", lambda: "")()))
+    ]
+    assert silent == []
+
+
+@pytest.mark.slow
+def test_real_process_trains_a_model_that_is_found_by_its_name(
+    qtbot: QtBot, make_dock: Any, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    dock = make_dock(blobs, launch=None, judging=None)
+    session = dock.session
+    dock.bench.choose_start("breast-ultrasound")
+    session.name = "clinic"
+    session.changes = {"image_size": 64, "epochs": 2, "device": "cpu", "precision": "float32"}
+    dock.panels[TrainPanel].train.click()
+    qtbot.waitUntil(lambda: session.stage is Stage.IDLE, timeout=300_000)
+    assert session.message is None
+    assert [report.epoch for report in session.reports] == [1, 2]
+    assert session.comparison is not None
+    assert session.comparison.before is not None
+    assert find_weights("clinic").is_file()
+    card = next(entry.card for entry in list_models() if entry.name == "clinic")
+    assert card is not None
+    assert "breast-ultrasound" in card.read_text()
+    assert dock.panels[CurvesPanel].picture.pixmap().width() > 100
+    shutil.rmtree(session.run)
