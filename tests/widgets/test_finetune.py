@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QSettings, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QWidget
 from tests.tiny import tiny_dataset
@@ -42,6 +42,13 @@ class Chooser(QWidget):
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
         self.folder = folder
+        self.stopped = 0
+
+    def refresh_models(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self.stopped += 1
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def test_without_a_list_the_dock_says_what_is_missing(make_dock: Any) -> None:
     dock = make_dock(None)
     panel = dock.panels[TrainPanel]
     assert not panel.train.isEnabled()
-    assert panel.train.toolTip() == panel.message.text() == "Choose a dataset folder to train on."
+    assert panel.train.toolTip() == panel.message.text() == "Make or open a training list first."
 
 
 def test_problems_of_the_list_keep_it_from_being_trained_on(make_dock: Any, blobs: Path) -> None:
@@ -124,7 +131,7 @@ def test_run_is_started_with_what_was_chosen(make_dock: Any, blobs: Path, launch
     assert words.startswith(str(blobs))
     for option in (
         "--from breast-ultrasound", "--name breast-ultrasound-tuned", "--epochs 7", "--trainable heads",
-        "--batch-size 4", "--image-size 256",
+        "--batch-size 4", f"--image-size {dock.session.start_info.image_size}",
     ):  # fmt: skip
         assert option in words
 
@@ -246,6 +253,17 @@ def test_closing_asks_while_training_and_stops(
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     assert dock.close()
     assert launch.last.stopped
+    assert dock.training_list.stopped
+
+
+def test_dock_has_the_training_list_and_trains_on_its_folder(qtbot: QtBot, blobs: Path, tmp_path: Path) -> None:
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+    dock = FinetuneWidget(ViewerModel())
+    qtbot.addWidget(dock, before_close_func=let_go)
+    assert dock.session.folder is None
+    dock.training_list.open(blobs)
+    assert dock.session.folder == blobs
+    qtbot.waitUntil(lambda: dock.session.counts is not None)
 
 
 def test_window_is_not_closed_against_the_users_will(

@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QSizePolicy, QVBoxLayout
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune_bench import FinetuneBench
 from napari_uml.widgets.finetune_curves_panel import CurvesPanel
-from napari_uml.widgets.finetune_folder import FolderChooser
 from napari_uml.widgets.finetune_result_panel import ResultPanel
 from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.training_list.panel import TrainingListPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +40,9 @@ class FinetuneWidget(QWidget):
     ----------
     viewer
         The napari viewer that it works on.
-    chooser
-        The training list: a widget with the property `folder` and the signal `changed`; a plain folder chooser by
-        default.
+    training_list
+        What is trained on: a `TrainingListPanel`, or for tests a widget with its `folder`, `changed`, `refresh_models`
+        and `stop`.
     session
         The state to start from; a new one by default.
     launch, judging
@@ -52,7 +52,7 @@ class FinetuneWidget(QWidget):
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
-        chooser: Any = None,
+        training_list: Any = None,
         session: FinetuneSession | None = None,
         launch: Callable[[Path, Sequence[str]], Process] | None = None,
         judging: Callable[[Path, str], Work] | None = None,
@@ -61,11 +61,11 @@ class FinetuneWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.bench = FinetuneBench(viewer, session, launch, judging, self)
         self.session = self.bench.session
-        self.chooser = chooser if chooser is not None else FolderChooser(viewer)
+        self.training_list = training_list if training_list is not None else TrainingListPanel(viewer)
         self.panels: dict[type[Panel], Panel] = {}
         self._window: QWidget | None = None
         self._build()
-        self.chooser.changed.connect(self._on_list)
+        self.training_list.changed.connect(self._on_list)
         self.bench.models_changed.connect(self._on_models)
         self.bench.wanted.connect(self._on_use)
         self._on_list()
@@ -75,7 +75,7 @@ class FinetuneWidget(QWidget):
         scrolled = QVBoxLayout(content)
         scrolled.setContentsMargins(0, 0, 0, 0)
         scrolled.setSpacing(4)
-        scrolled.addWidget(Section("Training list", self.chooser, expanded=True))
+        scrolled.addWidget(Section("Training list", self.training_list, expanded=True))
         for kind in SCROLLED:
             scrolled.addWidget(self._made(kind))
         line = QFrame()
@@ -107,7 +107,7 @@ class FinetuneWidget(QWidget):
             if not self.may_close():
                 event.ignore()
                 return True
-            self.bench.close()
+            self._stop()
         return bool(super().eventFilter(watched, event))
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -120,7 +120,7 @@ class FinetuneWidget(QWidget):
     def changeEvent(self, event: QEvent) -> None:
         """Stop when napari takes the widget out of its dock, which it does without closing it."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.bench.close()
+            self._stop()
         super().changeEvent(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -128,14 +128,19 @@ class FinetuneWidget(QWidget):
         if not self.may_close():
             event.ignore()
             return
-        self.bench.close()
+        self._stop()
         super().closeEvent(event)
 
+    def _stop(self) -> None:
+        self.bench.close()
+        self.training_list.stop()
+
     def _on_list(self) -> None:
-        self.bench.set_folder(self.chooser.folder)
+        self.bench.set_folder(self.training_list.folder)
 
     def _on_models(self, name: str) -> None:
-        """Show the new model in the Analyse docks at once."""
+        """Offer the new model in the training list and in the Analyse docks at once."""
+        self.training_list.refresh_models()
         for dock in self.window().findChildren(AnalyseWidget):
             dock.bench.refresh_models()
 

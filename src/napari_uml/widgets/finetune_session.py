@@ -180,7 +180,7 @@ def _can_train() -> bool:
 
 def _list_problem(session: FinetuneSession) -> str:
     if session.folder is None:
-        return "Choose a dataset folder to train on."
+        return "Make or open a training list first."
     if session.problems:
         more = len(session.problems) - 1
         return session.problems[0] + (f" (and {more} more)" if more else "")
