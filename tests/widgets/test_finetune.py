@@ -318,10 +318,10 @@ def test_times_are_shown_when_they_were_measured(make_dock: Any, blobs: Path) ->
     panel = dock.panels[StartPanel]
     assert panel.takes.text() == "Not measured yet."
     dock.session.pace = Pace(train=0.1, looking=0.05, memory_mb=1000)
-    assert panel.length.itemText(0) == "Quick · 40 epochs"
-    assert panel.takes.text() == "Takes about 50 s here."
+    assert panel.length.itemText(0) == "Quick · 100 epochs"
+    assert panel.takes.text() == "Takes about 2 min here."
     dock.session.length = "long"
-    assert panel.takes.text() == "Takes about 4 min here."
+    assert panel.takes.text() == "Takes about 7 min here."
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ Part = Literal["heads", "decoders", "all"]
 
 LOOKS: Final[dict[Length, int]] = {"quick": 1000, "normal": 3000, "long": 9000}
 """Training images that a run looks at, repeats included."""
-EPOCHS: Final[dict[Length, tuple[int, int]]] = {"quick": (6, 40), "normal": (12, 100), "long": (30, 250)}
+EPOCHS: Final[dict[Length, tuple[int, int]]] = {"quick": (6, 100), "normal": (12, 200), "long": (30, 400)}
 """Fewest and most epochs: every epoch is validated, and only they are compared."""
 RATES: Final[dict[Part, float]] = {"heads": 1e-3, "decoders": 3e-4, "all": 1e-4}
 SMALL_SET: Final = 24
