@@ -73,7 +73,7 @@ class FinetuneWidget(QWidget):
     def _build(self) -> None:
         content = QWidget()
         scrolled = QVBoxLayout(content)
-        scrolled.setContentsMargins(0, 0, 0, 0)
+        scrolled.setContentsMargins(0, 0, Scroll.GAP // 2, 0)
         scrolled.setSpacing(4)
         scrolled.addWidget(Section("Training list", self.training_list, expanded=True))
         for kind in SCROLLED:
