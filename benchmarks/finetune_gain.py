@@ -15,20 +15,21 @@ import argparse
 import csv
 import io
 import random
+import shutil
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_uml.data.dataset import Dataset, Record, read_dataset, write_dataset
+from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_dataset
 from napari_uml.evaluation.compare import compare
 from napari_uml.evaluation.comparison import read_comparison, write_comparison
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.lengths import settings_for
 from napari_uml.training.plan import MODEL, command_words
+from napari_uml.weights import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,26 +39,35 @@ if TYPE_CHECKING:
 COLUMNS = ("target", "images", "draw", "on", "figure", "before", "after", "difference", "low", "high", "n", "minutes")
 FIGURES = ("dice_present/", "auc")
 SMALL = {"image_size": 64, "epochs": 1, "batch_size": 4}
+LARGEST_REST = 400
+"""Images of the rest of the target that the models are compared on, at most, drawn at random."""
 VALIDATED = 0.25
 """Share of the drawn images that the best epoch is chosen by; at least two."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A start model's data, the target, the numbers of images, and the classes that they share."""
+    """A start model's data, the target, the numbers of images; what the start's data call a class of the target."""
 
     start: str
     sources: tuple[str, ...]
     target: str
     images: tuple[int, ...]
-    classes: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
     focus: tuple[str, ...] = ()
     vertical_flip: bool = False
 
 
 CASES = (
     Case("fundus", ("refuge", "acrima"), "drishti", (10, 20, 37), focus=("disc",)),
-    Case("dermoscopy", ("isic",), "ham10000", (20, 40, 80), vertical_flip=True),
+    Case(
+        "dermoscopy",
+        ("isic",),
+        "ham10000",
+        (20, 40, 80),
+        vertical_flip=True,
+        renamed=(("benign_keratosis", "seborrheic_keratosis"),),
+    ),
 )
 
 
@@ -88,16 +98,16 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     sources = [
         smaller(args.data / name, out / "data" / name, 8) if small else args.data / name for name in case.sources
     ]
-    target = read_dataset(args.data / case.target)
+    target = renamed(read_dataset(args.data / case.target), dict(case.renamed))
     start = start_model(case, sources, out / case.start, small)
     for images in case.images[:1] if small else case.images:
         for draw in range(1 if small else args.draws):
             folder = out / f"{case.target}-{images}-{draw}"
             tuned_on, rest = split_target(target, shared(target, sources), images, draw, folder, small)
-            began = time.perf_counter()
             model = fine_tuned(start, tuned_on, folder / "run", args.part, small)
-            minutes = (time.perf_counter() - began) / 60
-            for name, held_out in (("target", rest), *(("old: " + s.name, s) for s in sources)):
+            minutes = float(str(read_info(model).training["seconds"])) / 60
+            old = [source for source in sources if read_dataset(source).of_split("val")]
+            for name, held_out in (("target", rest), *((f"old: {source.name}", source) for source in old)):
                 found = compared(start, model, held_out, folder / f"{name.replace(': ', '-')}.json")
                 yield from rows_of(found, (case.target, images, draw, name), minutes)
 
@@ -147,28 +157,36 @@ def split_target(
     while order and len(drawn) < images:
         drawn += groups[order.pop()]
     validated = max(2, round(VALIDATED * len(drawn)))
-    rest = [record for group in order for record in groups[group]][: 8 if small else None]
-    parts = {
-        "tuned-on": [moved(target, r, "val" if i < validated else "train") for i, r in enumerate(drawn)],
-        "rest": [moved(target, r, "val") for r in rest],
-    }
+    rest = [record for group in order for record in groups[group]][: 8 if small else LARGEST_REST]
     info = target.info.model_copy(update={"cls_classes": tuple(classes)})
-    for name, part in parts.items():
-        write_dataset(folder / name, info, part)
-    return folder / "tuned-on", folder / "rest"
+    tuned_on, held_out = folder / "tuned-on", folder / "rest"
+    splits: list[Split] = ["val" if number < validated else "train" for number in range(len(drawn))]
+    write_dataset(tuned_on, info, [moved(target, r, s, tuned_on) for r, s in zip(drawn, splits, strict=True)])
+    write_dataset(held_out, info, [moved(target, r, "val", held_out) for r in rest])
+    return tuned_on, held_out
 
 
-def moved(dataset: Dataset, record: Record, split: str) -> Record:
-    """A record with paths that hold from another folder."""
-    image, mask = (str((dataset.folder / path).resolve()) if path else "" for path in (record.image, record.mask))
-    return Record(image, mask, record.label, split, record.group)  # type: ignore[arg-type]
+def renamed(dataset: Dataset, names: dict[str, str]) -> Dataset:
+    """A data set whose classes have other names."""
+    classes = tuple(names.get(name, name) for name in dataset.info.cls_classes)
+    records = tuple(replace(record, label=names.get(record.label, record.label)) for record in dataset.records)
+    return replace(dataset, info=dataset.info.model_copy(update={"cls_classes": classes}), records=records)
+
+
+def moved(dataset: Dataset, record: Record, split: Split, folder: Path) -> Record:
+    """A record of another split, its files copied into a folder."""
+    for path in filter(None, (record.image, record.mask)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / path).exists():
+            shutil.copyfile(dataset.folder / path, folder / path)
+    return replace(record, split=split)
 
 
 def smaller(source: Path, folder: Path, images: int) -> Path:
     """A folder with the first images of every split."""
     dataset = read_dataset(source)
-    records = [moved(dataset, r, s) for s in ("train", "val") for r in dataset.of_split(s)[:images]]  # type: ignore[arg-type]
-    write_dataset(folder, dataset.info, records)
+    records = [r for split in ("train", "val") for r in dataset.of_split(split)[:images]]
+    write_dataset(folder, dataset.info, [moved(dataset, record, record.split, folder) for record in records])
     return folder
 
 

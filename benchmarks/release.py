@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_uml.data.dataset import read_dataset
-from napari_uml.evaluation.answers import read_answers
-from napari_uml.evaluation.calibrate import calibrate
+from napari_uml.evaluation.calibrated_weights import calibrate_weights
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.evaluate import evaluate
-from napari_uml.evaluation.familiar import fit_familiarity
 from napari_uml.evaluation.record import format_table
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
 from napari_uml.training.plan import read_plan
-from napari_uml.weights import sha256, write_info
+from napari_uml.weights import sha256
 
 if TYPE_CHECKING:
     from napari_uml.evaluation.record import MetricsRecord
     from napari_uml.training.plan import RunPlan
-    from napari_uml.weights import WeightsInfo
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SIGMAS = (0.0, 0.05, 0.1)
@@ -46,24 +43,12 @@ def main() -> None:
     plan = read_plan(args.run)
     path = WEIGHTS / f"{plan.name}.safetensors"
     export_run(args.run, path, version=args.version)
-    info = calibrated(path, plan)
-    records = measure(plan, UMLPredictor.load(path))
-    write_atomic(path.with_suffix(".md"), model_card(info, records, sha256(path), path.stat().st_size))
+    calibrate_weights(path, [read_dataset(folder) for folder in plan.datasets])
+    predictor = UMLPredictor.load(path)
+    records = measure(plan, predictor)
+    write_atomic(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))
     register(plan.name, plan.title, path)
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
-
-
-def calibrated(path: Path, plan: RunPlan) -> WeightsInfo:
-    """What the weights say of themselves with calibration and gate, which are written into them."""
-    datasets = [dataset for dataset in map(read_dataset, plan.datasets) if dataset.of_split("val")]
-    predictor = UMLPredictor.load(path, calibrated=False)
-    answers = list(read_answers(predictor, datasets, "val"))
-    name = ", ".join(dataset.info.name for dataset in datasets)
-    fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
-    gate = fit_familiarity([read_dataset(folder) for folder in plan.datasets], predictor.info)
-    info = predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate})
-    write_info(path, info)
-    return info
 
 
 def measure(plan: RunPlan, predictor: UMLPredictor) -> list[tuple[float, MetricsRecord]]:

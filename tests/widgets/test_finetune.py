@@ -118,7 +118,7 @@ def test_sentence_says_what_is_kept_and_what_is_new(make_dock: Any, blobs: Path)
     assert "of lesion, benign, malignant" in words
     assert "Left out: normal" in words
     dock.bench.choose_start("fundus-disc")
-    assert "New and untrained: lesion, benign, malignant" in dock.panels[StartPanel].kept.text()
+    assert "New and untrained: benign, malignant, lesion" in dock.panels[StartPanel].kept.text()
 
 
 def test_run_is_started_with_what_was_chosen(make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class Kept:
 
     @property
     def words(self) -> str:
-        """The same for people, in a sentence or two."""
-        kept = _listed({**self.structures, **self.classes})
+        """The same for people, in a sentence or two, without the background."""
+        kept = _listed({**dict(islice(self.structures.items(), 1, None)), **self.classes})
         parts = [f"Keeps what was learnt about {kept}." if kept else "Keeps no structure and no class."]
         if self.new:
             parts.append(f"New and untrained: {', '.join(self.new)}.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import UMLError
+from napari_uml.evaluation.calibrated_weights import calibrate_weights
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.compare import compare, draw_comparison
 from napari_uml.evaluation.comparison import COMPARISON, PICTURES, write_comparison
@@ -14,16 +16,23 @@ from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.weights import import_weights, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_uml.data.dataset import Dataset
     from napari_uml.evaluation.comparison import Comparison
+
+
+ENOUGH: Final = 20
+"""Validation images with a class from which a model is calibrated; fewer say nothing of the chance of an error."""
 
 
 def judge_run(
     run: Path, install: str = "", progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Comparison:
-    """Write `comparison.json`, `comparison.png` and the model card into the folder of a run that is over.
+    """Calibrate the model of a run that is over, and write `comparison.json`, `comparison.png` and its card beside it.
+
+    With fewer than `ENOUGH` validation images that have a class it stays uncalibrated, and says so.
 
     Parameters
     ----------
@@ -45,14 +54,20 @@ def judge_run(
     if not path.is_file():
         raise UMLError(f"Expected the model of a run, {run} has none yet; train at least one epoch.")
     start, folder = first_start(plan), plan.datasets[0]
+    datasets = [read_dataset(one) for one in plan.datasets]
+    if _labelled(datasets) >= ENOUGH:
+        calibrate_weights(path, datasets)
     before = UMLPredictor.load(start) if start else None
     after = UMLPredictor.load(path)
     comparison = compare(before, after, folder, progress)
     draw_comparison(run / PICTURES, before, after, folder)
     write_comparison(run / COMPARISON, comparison)
-    # what changes the weights file, such as its calibration, comes before the card, which holds the file's SHA-256
     card = model_card(after.info, [(0.0, comparison.after)], sha256(path), path.stat().st_size)
     write_atomic(run / CARD, card)
     if install:
         import_weights(path, install)  # and the card beside it
     return comparison
+
+
+def _labelled(datasets: Sequence[Dataset]) -> int:
+    return sum(bool(record.label) for dataset in datasets for record in dataset.of_split("val"))

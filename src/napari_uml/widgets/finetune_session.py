@@ -13,6 +13,7 @@ from psygnal import SignalGroupDescriptor
 from pydantic import ValidationError
 
 from napari_uml.config import TrainConfig
+from napari_uml.data.kept import what_is_kept
 from napari_uml.training.job import TrainingJob
 from napari_uml.training.lengths import Counts, Length, Part, settings_for
 from napari_uml.weights.info import NAME_PATTERN
@@ -211,16 +212,9 @@ def _choice_problem(session: FinetuneSession) -> str:
 
 
 def kept_in_words(old: Task | None, new: Task | None) -> str:
-    """What keeps trained weights and what starts untrained, by the names of structures and classes; as `transfer`."""
+    """What keeps trained weights and what starts untrained; empty without a list."""
     if new is None:
         return ""
-    names = (*new.seg_classes[1:], *new.cls_classes)
     if old is None:
         return "Starts from random weights: nothing is known yet; expect to need hundreds of images."
-    known = {*old.seg_classes, *old.cls_classes}
-    kept, untrained = [n for n in names if n in known], [n for n in names if n not in known]
-    gone = [n for n in (*old.seg_classes[1:], *old.cls_classes) if n not in {*new.seg_classes, *new.cls_classes}]
-    parts = ["Keeps what the model has learnt of images" + (f" and of {', '.join(kept)}." if kept else ".")]
-    parts += [f"New and untrained: {', '.join(untrained)}."] if untrained else []
-    parts += [f"Left out: {', '.join(gone)}."] if gone else []
-    return " ".join(parts)
+    return what_is_kept(old, new).words

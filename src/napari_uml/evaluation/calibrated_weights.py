@@ -1,0 +1,43 @@
+"""Write into a weights file what its validation images say of its uncertainty, and how its training images look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_uml.evaluation.answers import read_answers
+from napari_uml.evaluation.calibrate import calibrate
+from napari_uml.evaluation.familiar import fit_familiarity
+from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.weights import write_info
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_uml.data.dataset import Dataset
+
+
+def calibrate_weights(path: Path, datasets: Sequence[Dataset]) -> None:
+    """Fit calibration and gate on the data sets that a model was trained on, and write both; the tensors stay.
+
+    Parameters
+    ----------
+    path
+        The weights file.
+    datasets
+        Their validation images are calibrated on; the gate needs their training images, too.
+
+    Raises
+    ------
+    ValueError
+        When no validation image has a class.
+    DatasetError, ImageError
+        When the images cannot be read.
+    """
+    predictor = UMLPredictor.load(path, calibrated=False)
+    validated = [dataset for dataset in datasets if dataset.of_split("val")]
+    answers = list(read_answers(predictor, validated, "val"))
+    name = ", ".join(dataset.info.name for dataset in validated)
+    fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
+    gate = fit_familiarity(datasets, predictor.info)
+    write_info(path, predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate}))
