@@ -115,8 +115,8 @@ def test_sentence_says_what_is_kept_and_what_is_new(make_dock: Any, blobs: Path)
     dock = make_dock(blobs)
     dock.bench.choose_start("breast-ultrasound")
     words = dock.panels[StartPanel].kept.text()
-    assert "of lesion, benign, malignant" in words
-    assert "Left out: normal" in words
+    assert "about lesion, benign, malignant" in words
+    assert "No longer found: normal" in words
     dock.bench.choose_start("fundus-disc")
     assert "New and untrained: benign, malignant, lesion" in dock.panels[StartPanel].kept.text()
 
