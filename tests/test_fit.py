@@ -17,6 +17,7 @@ from napari_uml.nn.network import UMLNetwork
 from napari_uml.training import learning, trainer
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import Start, fit
+from napari_uml.training.plan import PREVIEW
 
 NETWORK = tiny_network()
 
@@ -84,7 +85,7 @@ def test_an_epoch_is_reported_when_its_checkpoints_are_on_disk(tmp_path, blobs):
     assert seen[0].eta_seconds > 0 == seen[1].eta_seconds
     assert 0 < seen[1].learning_rate < seen[0].learning_rate
     assert 100 < seen[0].memory_mb < 1e5
-    assert sorted(p.name for p in run.iterdir()) == [BEST, LAST]
+    assert sorted(p.name for p in run.iterdir()) == [BEST, LAST, PREVIEW]
 
 
 def test_the_total_is_the_weighted_sum_of_the_losses(tmp_path, blobs):
@@ -158,7 +159,7 @@ def test_an_interrupt_between_batches_leaves_whole_checkpoints_to_go_on_from(tmp
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "broken", blobs, epochs=2, on_step=interrupt)
-    assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == [BEST, LAST]
+    assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == [BEST, LAST, PREVIEW]
     assert load_checkpoint(tmp_path / "broken" / LAST).epoch == 1
     train(tmp_path / "broken", blobs, epochs=2, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")

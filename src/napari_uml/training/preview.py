@@ -44,7 +44,7 @@ def draw_preview(
     size: int,
     device: torch.device,
 ) -> None:
-    """Write a picture with a column an image: above the truth, below what the network finds.
+    """Write a picture with a column an image: above the truth, below what the network finds; nothing without a mask.
 
     Parameters
     ----------
@@ -65,7 +65,10 @@ def draw_preview(
     columns = []
     for sample in samples:
         image, mask = as_input(sample, size)
-        found = forward(image[None].to(device)).mask_logits[0].argmax(1)[0].to(torch.uint8).cpu().numpy()
+        logits = forward(image[None].to(device)).mask_logits
+        if not logits:
+            return
+        found = logits[0].argmax(1)[0].to(torch.uint8).cpu().numpy()
         pixels = image.permute(1, 2, 0).numpy()
         columns.append(np.concatenate([_tinted(pixels, mask.numpy(), task), _tinted(pixels, found, task)]))
     with replacing(path) as part:
