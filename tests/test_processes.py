@@ -15,6 +15,7 @@ from napari_uml.inference.devices import Device
 from napari_uml.training import processes
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import fit
+from napari_uml.training.plan import PREVIEW
 from napari_uml.training.processes import Member, make_fabric, together
 
 NETWORK = tiny_network().model_copy(update={"dropout": 0.0})
@@ -52,7 +53,7 @@ def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_pat
     for name, value in weights[0].items():
         if value.is_floating_point() and not is_shift_of_normalised(name) and "running" not in name:
             assert (weights[1][name] - value).abs().mean() < 1e-5, name
-    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST]
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST, PREVIEW]
 
 
 def test_a_process_that_dies_ends_the_others_with_one_sentence(tmp_path, blobs):
