@@ -1,8 +1,10 @@
 """Turn a training run into a shipped model: weights, model card and registry entry under `weights/`.
 
     python benchmarks/release.py RUN [--version 1]
+    python benchmarks/release.py NAME --datasets DATASET...
 
-Name, title, data sets and command are those of the run's `train.json`. The calibration is fitted and the figures are
+RUN is the folder of a run, whose `train.json` has name, title, data sets and command. With the NAME of a shipped model
+its tensors stay and the rest is made anew. The calibration is fitted and the figures are
 measured here, on the validation split of every data set, printed, and put into the card. The figures are those after
 the calibration; the card has them cross-fitted, too.
 """
@@ -26,35 +28,41 @@ from napari_uml.training.plan import read_plan
 from napari_uml.weights import sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_uml.data.dataset import Dataset
     from napari_uml.evaluation.record import MetricsRecord
-    from napari_uml.training.plan import RunPlan
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SIGMAS = (0.0, 0.05, 0.1)
 
 
 def main() -> None:
-    """Export, evaluate, write."""
+    """Export, calibrate, evaluate, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument("--version", default="1", help="version of the weights")
+    parser.add_argument("source", help="folder of the run, or name of a shipped model")
+    parser.add_argument("--version", default="1", help="version of the weights of a run")
+    parser.add_argument("--datasets", type=Path, nargs="+", default=[], help="what a shipped model was trained on")
     args = parser.parse_args()
 
-    plan = read_plan(args.run)
-    path = WEIGHTS / f"{plan.name}.safetensors"
-    export_run(args.run, path, version=args.version)
-    calibrate_weights(path, [read_dataset(folder) for folder in plan.datasets])
+    path, folders = WEIGHTS / f"{args.source}.safetensors", args.datasets
+    if not path.is_file():
+        plan = read_plan(Path(args.source))
+        path, folders = WEIGHTS / f"{plan.name}.safetensors", plan.datasets
+        export_run(Path(args.source), path, version=args.version)
+    datasets = [read_dataset(folder) for folder in folders]
+    calibrate_weights(path, datasets)
     predictor = UMLPredictor.load(path)
-    records = measure(plan, predictor)
+    records = measure(datasets, predictor)
     write_atomic(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))
-    register(plan.name, plan.title, path)
+    register(predictor.info.name, predictor.info.title, path)
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def measure(plan: RunPlan, predictor: UMLPredictor) -> list[tuple[float, MetricsRecord]]:
+def measure(datasets: Sequence[Dataset], predictor: UMLPredictor) -> list[tuple[float, MetricsRecord]]:
     """Sigma and record of every evaluation, data set by data set."""
     records = []
-    for dataset in map(read_dataset, plan.datasets):
+    for dataset in datasets:
         for sigma in SIGMAS if dataset.of_split("val") else ():
             records.append((sigma, evaluate(predictor, dataset, "val", sigma)))
             print(f"sigma {sigma:g}: {format_table(records[-1][1])}\n", flush=True)

@@ -32,12 +32,13 @@ def save_weights(path: Path | str, tensors: Mapping[str, torch.Tensor], info: We
     info
         What the file says of itself.
     half
-        Store floating tensors as float16 instead of float32; integer ones are kept as they are.
+        Store floating tensors as float16 instead of float32, but for those that reach beyond 65504, as the variances
+        of a normalisation may; integer ones are kept as they are.
 
     Raises
     ------
     WeightsError
-        When a value is infinite or not a number, or too large for float16, or the file cannot be written.
+        When a value is infinite or not a number, or the file cannot be written.
     """
     import torch
     from safetensors.torch import save
@@ -137,12 +138,7 @@ def _storable(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tens
     if not tensor.isfinite().all():
         raise WeightsError(f"Expected finite weights, got infinite values or NaN in {name}; nothing was saved.")
     stored = tensor.to(dtype)
-    if not stored.isfinite().all():
-        raise WeightsError(
-            f"{name} reaches {float(tensor.abs().max()):.3g}, above the {torch.finfo(dtype).max:.5g} that {dtype} "
-            "holds; nothing was saved, save with half=False."
-        )
-    return stored
+    return stored if stored.isfinite().all() else tensor.to(torch.float32)
 
 
 def _in_memory(tensor: torch.Tensor) -> torch.Tensor:
