@@ -102,6 +102,9 @@ def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
     ):  # fmt: skip
         assert words in card
     assert "Not calibrated" not in card
+    nowhere_sure = calibration.model_copy(update={"referral_threshold": 0.0})
+    card = model_card(info.model_copy(update={"calibration": nowhere_sure}), [], SHA256, 1)
+    assert "about every image: not even the most certain ones keep errors below 5.0%" in card
 
 
 def test_every_row_of_a_table_has_as_many_cells(info: WeightsInfo) -> None:

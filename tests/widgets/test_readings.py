@@ -113,6 +113,12 @@ def test_trust_refers_above_the_threshold_and_says_when_it_does_not_know() -> No
     assert unknown.referral == ""
 
 
+def test_a_threshold_of_nothing_refers_every_image_and_says_why() -> None:
+    assert "every image" in trust_in(OPINION, calibrated(0)).referral
+    aimed = calibrated(0).model_copy(update={"target_risk": 0.05})
+    assert trust_in(OPINION, aimed).referral.endswith("keeps errors below 5\N{NO-BREAK SPACE}%.")
+
+
 def test_a_pixel_has_a_size_where_the_layer_has_a_unit_of_length() -> None:
     plane = Reading("none")
     assert pixel_size(Image(np.zeros((8, 9)), scale=(2, 3)), plane, 2) is None

@@ -132,6 +132,9 @@ def _referral(calibration: Calibration) -> list[str]:
     kept, share = calibration.kept_risk, calibration.kept_share
     if share is None or calibration.target_risk is None:
         return [f"{words}."]
+    if calibration.referral_threshold == 0:
+        risk = f"{calibration.target_risk:.1%}"
+        return [f"An expert is asked about every image: not even the most certain ones keep errors below {risk}."]
     rest = "no image is left over" if kept is None else f"of these, {_with_interval(kept)} are wrong"
     return [
         f"{words}, chosen for a risk of {calibration.target_risk:.1%}: the share {_with_interval(share)} of the images "

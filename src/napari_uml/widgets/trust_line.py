@@ -52,8 +52,17 @@ def trust_in(opinion: Opinion, calibration: Calibration | None) -> Trust:
     )
     if not calibration.refers(opinion.uncertainty):
         return Trust(line, explanation)
-    limit = percent(calibration.referral_threshold)
-    return Trust(line, explanation, f"Let an expert look: chance of an error above {limit}.")
+    return Trust(line, explanation, _referral(calibration))
+
+
+def _referral(calibration: Calibration) -> str:
+    """Advice to have a person look; a threshold of 0 asks so for every image."""
+    limit, target = calibration.referral_threshold, calibration.target_risk
+    if limit > 0:
+        return f"Let an expert look: chance of an error above {percent(limit)}."
+    if target is None:
+        return "Let an expert look at every image of this model."
+    return f"Let an expert look: no certainty of this model keeps errors below {percent(target)}."
 
 
 def percent(share: float) -> str:
