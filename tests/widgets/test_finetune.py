@@ -9,7 +9,15 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, QSettings, Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QMessageBox,
+    QWidget,
+)
 from tests.tiny import tiny_dataset
 from tests.widgets.finetune_fakes import FakeLaunch, judging
 
@@ -387,7 +395,7 @@ def test_use_now_asks_for_the_model(qtbot: QtBot, make_dock: Any, own_model: str
 def test_every_control_explains_itself_and_has_a_name(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     kinds = (QAbstractButton, QComboBox, QLineEdit, QAbstractSpinBox)
-    inner = {id(child) for kind in (QComboBox, QAbstractSpinBox) for parent in dock.findChildren(kind)
+    inner = {id(child) for kind in (QComboBox, QAbstractSpinBox, QAbstractItemView) for parent in dock.findChildren(kind)
              for child in parent.findChildren(QObject)}  # fmt: skip
     silent = [
         widget
