@@ -395,7 +395,8 @@ def test_use_now_asks_for_the_model(qtbot: QtBot, make_dock: Any, own_model: str
 def test_every_control_explains_itself_and_has_a_name(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     kinds = (QAbstractButton, QComboBox, QLineEdit, QAbstractSpinBox)
-    inner = {id(child) for kind in (QComboBox, QAbstractSpinBox, QAbstractItemView) for parent in dock.findChildren(kind)
+    made_of_parts = (QComboBox, QAbstractSpinBox, QAbstractItemView)
+    inner = {id(child) for kind in made_of_parts for parent in dock.findChildren(kind)
              for child in parent.findChildren(QObject)}  # fmt: skip
     silent = [
         widget
