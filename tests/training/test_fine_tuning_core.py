@@ -12,6 +12,7 @@ from tests.tiny import tiny_network, tiny_settings
 
 from napari_uml.config import TrainConfig
 from napari_uml.errors import UMLError, WeightsError
+from napari_uml.evaluation import outcome
 from napari_uml.evaluation.comparison import COMPARISON, PICTURES, read_comparison
 from napari_uml.evaluation.metrics import metrics_difference, metrics_record
 from napari_uml.evaluation.outcome import judge_run
@@ -21,8 +22,8 @@ from napari_uml.training.export import export_run
 from napari_uml.training.job import resumed, with_smaller_batch
 from napari_uml.training.lengths import LENGTHS, Counts, settings_for
 from napari_uml.training.pace import Pace, in_words, seconds
-from napari_uml.training.plan import first_start, read_plan
-from napari_uml.weights import find_weights, list_models
+from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
+from napari_uml.weights import find_weights, list_models, read_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +142,21 @@ def test_run_is_judged_and_its_model_is_found_by_name(make_run: Callable[..., Pa
     (entry,) = [entry for entry in list_models() if entry.name == "clinic"]
     assert entry.card is not None
     assert "| figure |" in entry.card.read_text()
+
+
+def test_model_is_calibrated_when_enough_validation_images_have_a_class(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    export_run(run)
+    judge_run(run)
+    assert read_info(run / MODEL).calibration is None
+    monkeypatch.setattr(outcome, "ENOUGH", 1)
+    judge_run(run)
+    info = read_info(run / MODEL)
+    assert info.calibration is not None
+    assert info.familiarity is not None
+    assert f"Fitted on {info.calibration.source}" in (run / CARD).read_text(encoding="utf-8")
 
 
 def test_start_model_that_knows_other_names_is_not_compared(make_run: Callable[..., Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Shapes
 from qtpy.QtCore import QObject, Signal
 
-from napari_uml.errors import UMLError, WeightsError
+from napari_uml.errors import WeightsError
 from napari_uml.weights import list_models
 from napari_uml.widgets.geometry import placement, rectangle
 from napari_uml.widgets.jobs import analyse
@@ -200,10 +199,7 @@ class Bench(QObject):
 
     def report(self, error: Exception) -> None:
         """Tell the user of an error in one sentence, with the details for a report."""
-        details = "".join(traceback.format_exception(error))
-        known = isinstance(error, (UMLError, ValueError))
-        text = str(error) if known else f"An error inside napari-uml, please send the report: {error!r}"
-        self.session.message = Message(text, "error", details)
+        self.session.message = Message.of(error)
 
     def _connect(self) -> None:
         layers = self.viewer.layers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
@@ -186,10 +185,7 @@ class FinetuneBench(QObject):
 
     def report(self, error: Exception) -> None:
         """Tell the user of an error in one sentence, with the details for a report."""
-        details = "".join(traceback.format_exception(error))
-        known = isinstance(error, (UMLError, ValueError))
-        text = str(error) if known else f"An error inside napari-uml, please send the report: {error!r}"
-        self.session.message = Message(text, "error", details)
+        self.session.message = Message.of(error)
 
     def _connect(self) -> None:
         self._wanted_name = ""

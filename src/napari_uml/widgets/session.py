@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from psygnal import SignalGroupDescriptor
 
+from napari_uml.errors import UMLError
 from napari_uml.widgets.reading_modes import Reading, guess_reading
 
 if TYPE_CHECKING:
@@ -208,6 +210,13 @@ class Message:
     text: str
     kind: Literal["info", "error"] = "info"
     details: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """An error in one sentence, with the details for a report."""
+        known = isinstance(error, (UMLError, ValueError))
+        text = str(error) if known else f"An error inside napari-uml, please send the report: {error!r}"
+        return cls(text, "error", "".join(traceback.format_exception(error)))
 
 
 @dataclass
