@@ -2,8 +2,8 @@
 
     python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part decoders]
 
-DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A fundus model is trained on refuge and
-acrima, a dermoscopy model on isic; then each is fine-tuned, as the dock's "quick" does, on n images of drishti or
+DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
+from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images of drishti or
 ham10000, several draws each, and start and new model are compared on the rest of the target and on the old validation
 images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does all of it with
 a few images of 64 x 64 pixels, to try it out.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("target", "images", "draw", "on", "figure", "before", "after", "difference", "low", "high", "n", "minutes")
 FIGURES = ("dice_present/", "auc")
-SMALL = {"image_size": 64, "epochs": 1, "batch_size": 4}
+SMALL = {"image_size": 64, "start_size": 64, "epochs": 1, "batch_size": 4}
 LARGEST_REST = 400
 """Images of the rest of the target that the models are compared on, at most, drawn at random."""
 VALIDATED = 0.25
@@ -47,28 +47,40 @@ VALIDATED = 0.25
 
 @dataclass(frozen=True)
 class Case:
-    """A start model's data, the target, the numbers of images; what the start's data call a class of the target."""
+    """A start model's data and training, the target, the numbers of images to fine-tune on.
+
+    `renamed` pairs a class of the target with what the start's data call it; `parent` is a start model of another case
+    whose weights this one begins from.
+    """
 
     start: str
     sources: tuple[str, ...]
     target: str
     images: tuple[int, ...]
+    options: tuple[tuple[str, Any], ...]
+    parent: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
-    focus: tuple[str, ...] = ()
-    vertical_flip: bool = False
 
 
 CASES = (
-    Case("fundus", ("refuge", "acrima"), "drishti", (10, 20, 37), focus=("disc",)),
     Case(
         "dermoscopy",
         ("isic",),
         "ham10000",
         (20, 40, 80),
-        vertical_flip=True,
+        options=(("vertical_flip", True), ("epochs", 12), ("start_size", 96), ("image_size", 128)),
         renamed=(("benign_keratosis", "seborrheic_keratosis"),),
     ),
+    Case(
+        "fundus",
+        ("refuge", "acrima"),
+        "drishti",
+        (10, 20, 37),
+        options=(("focus", ("disc",)), ("epochs", 8), ("start_size", 128), ("image_size", 192)),
+        parent="dermoscopy",
+    ),
 )
+"""Neither start model saw its target, nor did the parent: the fundus model begins from the dermoscopy model."""
 
 
 def main() -> None:
@@ -99,7 +111,7 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
         smaller(args.data / name, out / "data" / name, 8) if small else args.data / name for name in case.sources
     ]
     target = renamed(read_dataset(args.data / case.target), dict(case.renamed))
-    start = start_model(case, sources, out / case.start, small)
+    start = start_model(case, sources, out, small)
     for images in case.images[:1] if small else case.images:
         for draw in range(1 if small else args.draws):
             folder = out / f"{case.target}-{images}-{draw}"
@@ -112,10 +124,11 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
                 yield from rows_of(found, (case.target, images, draw, name), minutes)
 
 
-def start_model(case: Case, sources: Sequence[Path], run: Path, small: bool) -> Path:
-    """A model of the sources alone; with `--small` it has hardly learnt anything."""
-    options: dict[str, Any] = {"preset": "compact", "focus": case.focus, "vertical_flip": case.vertical_flip}
-    train(run, sources, {name: value for name, value in options.items() if value}, SMALL if small else {})
+def start_model(case: Case, sources: Sequence[Path], out: Path, small: bool) -> Path:
+    """A model of the sources, which never saw the target; with `--small` it has hardly learnt anything."""
+    begins = {"from": out / case.parent / MODEL} if case.parent else {"preset": "compact"}
+    run = out / case.start
+    train(run, sources, {**begins, **dict(case.options)}, SMALL if small else {})
     return run / MODEL
 
 
