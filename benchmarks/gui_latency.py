@@ -48,6 +48,7 @@ class Pulse:
 
     def take(self) -> tuple[float, float]:
         """The largest gaps since the last call."""
+        wait_ms(100)  # what the last event took shows at the beat after it
         largest = max(g for g, _ in self.gaps), max(g for _, g in self.gaps)
         self.gaps.clear()
         return largest

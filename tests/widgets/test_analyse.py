@@ -45,7 +45,7 @@ def dock(qtbot: QtBot, viewer: ViewerModel, load: Any) -> AnalyseWidget:
 
 
 def run(qtbot: QtBot, dock: AnalyseWidget) -> None:
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         dock.panels[RunPanel].run.click()
 
 
@@ -73,7 +73,7 @@ def test_the_dock_works_in_a_window_and_stops_when_it_is_taken_out(
     predictor.before_slice = lambda number: (reached.set(), go_on.wait(5))
     dock.panels[RunPanel].run.click()
     qtbot.waitUntil(reached.is_set)
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         viewer.window.remove_dock_widget(dock)
         go_on.set()
     assert viewer.layers["scan structures"].data is shown
@@ -158,7 +158,7 @@ def test_cancel_keeps_what_is_done(
     dock.panels[RunPanel].run.click()
     qtbot.waitUntil(reached.is_set)
     assert not dock.panels[RunPanel].run.isEnabled()
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         dock.panels[RunPanel].cancel.click()
         assert dock.session.state is State.CANCELLING
         go_on.set()
@@ -176,7 +176,7 @@ def test_an_image_that_goes_during_the_run_gets_no_result(
     image = viewer.add_image(RNG.random((32, 40)), name="scan")
     dock.panels[RunPanel].run.click()
     qtbot.waitUntil(reached.is_set)
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         if what == "removed":
             viewer.layers.remove("scan")
         else:
@@ -229,7 +229,7 @@ def test_closing_stops_the_worker(
     dock.session.slices = "all"
     dock.panels[RunPanel].run.click()
     qtbot.waitUntil(reached.is_set)
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         dock.close()
         go_on.set()
     assert len(viewer.layers) == 1

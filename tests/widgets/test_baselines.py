@@ -42,7 +42,7 @@ def dock(qtbot: QtBot, viewer: ViewerModel, load: Any) -> AnalyseWidget:
 
 
 def run(qtbot: QtBot, dock: AnalyseWidget) -> OpinionPanel:
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         dock.panels[RunPanel].run.click()
     return dock.panels[OpinionPanel]
 
@@ -122,7 +122,7 @@ def test_a_map_that_the_model_lacks_is_asked_for_once(
     run(qtbot, dock)
     panel = dock.panels[ExtraPanel]
     box = next(box for text, box in panel.boxes.items() if "mutual" in text.lower())
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         box.setChecked(True)
     assert panel.note.text() == NO_MAP
     asked = len(predictor.asked)

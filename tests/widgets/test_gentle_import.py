@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_uml.widgets.gentle_import import compile_labels, no_collection, open_torch_library
+from napari_uml.widgets.gentle_import import prepare_labels, no_collection, open_torch_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,6 @@ def test_the_collector_goes_on_after_an_error() -> None:
 
 
 def test_labels_are_compiled_once() -> None:
-    compile_labels()
-    compile_labels()
-    assert compile_labels.cache_info().misses == 1
+    prepare_labels()
+    prepare_labels()
+    assert prepare_labels.cache_info().misses == 1

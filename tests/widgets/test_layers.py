@@ -125,6 +125,48 @@ def test_a_reopened_dock_finds_its_layers(viewer: ViewerModel, layers: ResultLay
     assert len(viewer.layers) == 3
 
 
+def test_new_layers_come_one_after_another_and_hidden_until_they_are_there(
+    viewer: ViewerModel, predictor: FakePredictor
+) -> None:
+    image, asked = viewer.add_image(RNG.random((8, 9)), name="scan"), []
+    layers = ResultLayers(viewer, lambda: asked.append("soon"))
+    layers.show(image, answer(image, predictor))
+    layers.show(image, answer(image, predictor))
+    assert asked and layers.waiting
+    seen = []
+    while layers.waiting:
+        seen.append([layer.name for layer in viewer.layers if layer.visible])
+        layers.add_next()
+    everything = ["scan", "scan uncertainty", "scan structures"]
+    assert seen[0] == everything[:1] and everything[:2] in seen
+    assert [layer.name for layer in viewer.layers if layer.visible] == everything
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4])
+def test_nothing_more_is_added_about_a_layer_that_went_meanwhile(
+    viewer: ViewerModel, predictor: FakePredictor, steps: int
+) -> None:
+    image = viewer.add_image(RNG.random((8, 9)), name="scan")
+    layers = ResultLayers(viewer, lambda: None)
+    layers.show(image, answer(image, predictor))
+    for _ in range(steps):
+        layers.add_next()
+    before = [layer.name for layer in viewer.layers]
+    layers.forget(str(image.unique_id))
+    assert not layers.waiting
+    layers.add_next()
+    assert [layer.name for layer in viewer.layers] == before
+
+
+def test_a_map_that_is_unticked_while_it_waits_never_comes(viewer: ViewerModel, predictor: FakePredictor) -> None:
+    image = viewer.add_image(RNG.random((8, 9)), name="scan")
+    layers = ResultLayers(viewer, lambda: None)
+    layers.show_extra(image, answer(image, predictor), "belief", np.zeros((8, 9), np.float32), {})
+    layers.hide_extra("belief")
+    assert not layers.waiting
+    assert [layer.name for layer in viewer.layers] == ["scan"]
+
+
 def test_a_stack_stays_a_stack_and_a_slice_lies_in_it(
     viewer: ViewerModel, layers: ResultLayers, predictor: FakePredictor
 ) -> None:

@@ -60,7 +60,7 @@ def sweeper(panel: NoisePanel) -> SweepPanel:
 
 def after(qtbot: QtBot, dock: AnalyseWidget, action: Callable[[], object]) -> None:
     """Do something and wait for the worker to finish."""
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         action()
 
 

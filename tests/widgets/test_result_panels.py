@@ -47,7 +47,7 @@ def dock(qtbot: QtBot, viewer: ViewerModel, load: Any) -> AnalyseWidget:
 
 
 def run(qtbot: QtBot, dock: AnalyseWidget) -> None:
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         dock.panels[RunPanel].run.click()
 
 
@@ -184,6 +184,7 @@ def test_belief_layers_come_and_go_with_their_box(
     viewer.add_image(RNG.random((32, 40)), name="scan", scale=(2, 3))
     run(qtbot, dock)
     box.setChecked(True)
+    qtbot.waitUntil(lambda: "scan belief lesion" in viewer.layers)
     layer = viewer.layers["scan belief lesion"]
     np.testing.assert_array_equal(layer.data, dock.session.result.prediction.pixel_belief[1])
     np.testing.assert_array_equal(layer.scale, (2, 3))
@@ -202,13 +203,14 @@ def test_the_masks_in_between_bring_a_run_of_their_own(
     viewer.add_image(RNG.random((3, 32, 40)), name="scan")
     dock.session.slices = "all"
     run(qtbot, dock)
-    with qtbot.waitSignal(dock.bench.runner.finished):
+    with qtbot.waitSignal(dock.bench.finished):
         boxes["Where M and S disagree"].setChecked(True)
     assert isinstance(viewer.layers["scan disagreement"], Labels)
     assert viewer.layers["scan disagreement"].data.all()
     boxes["Mutual mask M"].setChecked(True)
     boxes["Reliable mask Mʳ"].setChecked(True)
     assert len(predictor.asked) == 2
+    qtbot.waitUntil(lambda: not dock.bench.layers.waiting)
     np.testing.assert_array_equal(viewer.layers["scan mutual mask"].data, 1 - viewer.layers["scan structures"].data)
     assert viewer.layers["scan reliable lesion"].contrast_limits == [0, 2]
     for box in boxes.values():

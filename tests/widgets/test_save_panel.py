@@ -82,7 +82,7 @@ def dock(qtbot: QtBot, viewer: ViewerModel, weights: Path, monkeypatch: pytest.M
 
 
 def run(qtbot: QtBot, dock: AnalyseWidget) -> Prediction:
-    with qtbot.waitSignal(dock.bench.runner.finished, timeout=30_000):
+    with qtbot.waitSignal(dock.bench.finished, timeout=30_000):
         dock.panels[RunPanel].run.click()
     assert dock.session.result is not None, dock.session.message
     return dock.session.result.prediction

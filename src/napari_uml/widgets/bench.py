@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Shapes
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_uml.errors import WeightsError
 from napari_uml.weights import list_models
@@ -57,11 +57,14 @@ class Bench(QObject):
     ----------
     images_changed
         Emitted when image or Shapes layers were added, removed, renamed or moved.
+    finished
+        Emitted when a run has ended and its answer, if there is one, is shown.
     closing
         Emitted when the dock is closed: work in the background stops.
     """
 
     images_changed = Signal()
+    finished = Signal()
     closing = Signal()
 
     def __init__(
@@ -74,11 +77,12 @@ class Bench(QObject):
         super().__init__(parent)
         self.viewer = viewer
         self.session = session or Session()
-        self.layers = ResultLayers(viewer)
+        self._adding = QTimer(self, singleShot=True)
+        self.layers = ResultLayers(viewer, self._adding.start)
         self.runner = Runner(load, self)
         self.shapes: Layer | None = None
         self._running_on: Layer | None = None
-        self._rerunning = False
+        self._rerunning = self._unfinished = False
         self._watched: list[Layer] = []
         self._connect()
         self.preferences = Preferences()
@@ -178,7 +182,7 @@ class Bench(QObject):
         if image is None or missing_input(session):
             return False
         request = session.request()
-        self._running_on, self._rerunning = image, False
+        self._running_on, self._rerunning, self._unfinished = image, False, True
         session.message = None
         if not quiet:
             session.progress = Progress(0, 0)
@@ -196,6 +200,7 @@ class Bench(QObject):
         """Stop for good; nothing more is shown."""
         self.closing.emit()
         self.runner.drop()
+        self._adding.stop()
 
     def report(self, error: Exception) -> None:
         """Tell the user of an error in one sentence, with the details for a report."""
@@ -212,6 +217,7 @@ class Bench(QObject):
         self.runner.yielded.connect(self._on_yielded)
         self.runner.failed.connect(self.report)
         self.runner.finished.connect(self._on_finished)
+        self._adding.timeout.connect(self._on_adding)
         watch_preferences(self._on_preferences)
 
     def _on_preferences(self, _event: object = None) -> None:
@@ -264,6 +270,7 @@ class Bench(QObject):
         """The pixels were replaced: an answer about the old ones is no answer any more."""
         layer = event.source
         self._drop_run_on(layer, "The image changed during the run; press Run again.")
+        self.layers.cancel(str(layer.unique_id))
         self.session.forget(str(layer.unique_id))
         if self.image == layer:  # a viewer hands out proxies, which are equal but not the same
             self.choose_image(layer)
@@ -302,7 +309,21 @@ class Bench(QObject):
 
     def _on_finished(self) -> None:
         self._running_on, self._rerunning = None, False
-        self.session.state = State.IDLE
+        self._rest()
+
+    def _on_adding(self) -> None:
+        """Add one layer, and let the window draw before the next."""
+        self.layers.add_next()
+        if self.layers.waiting:
+            self._adding.start()
+        self._rest()
+
+    def _rest(self) -> None:
+        """A run has ended when its answer is shown."""
+        if self._unfinished and not self.runner.is_running and not self.layers.waiting:
+            self._unfinished = False
+            self.session.state = State.IDLE
+            self.finished.emit()
 
 
 def array_of(layer: Layer) -> Any:

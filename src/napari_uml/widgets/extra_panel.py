@@ -83,9 +83,8 @@ class ExtraPanel(Panel):
 
     def _hide(self, kind: ExtraKind) -> None:
         roles, self._roles[kind.text] = self._roles[kind.text], set()
-        for layer in list(self.bench.viewer.layers):
-            if layer.metadata.get(MARK, {}).get("role") in roles:
-                self.bench.viewer.layers.remove(layer)
+        for role in roles:
+            self.bench.layers.hide_extra(role)
 
     def _on_removed(self, event: Any) -> None:
         """Untick what the user deleted by hand."""

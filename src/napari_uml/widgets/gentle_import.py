@@ -3,8 +3,8 @@
 Two things hold Python's lock (GIL) for long while torch is imported: the linker, which maps half a gigabyte of
 libraries, and the garbage collector, which looks through all of napari's objects again and again because so many new
 ones come. So the libraries are opened beforehand by a call that lets go of the lock, and the collector waits.
-napari compiles functions for its first labels layer, which takes a second, and pyqtgraph takes a while to be imported;
-both are done here, too.
+napari compiles functions for its first labels layer, which takes a second, vispy draws the patterns of dashed lines for
+it, and pyqtgraph takes a while to be imported; all are done here, too.
 
 Nothing is prepared before it is needed: a dock that is only opened stays light.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from vispy.visuals.line.dash_atlas import DashAtlas
 
 from napari_uml.inference.llvm import leave_triton_out
 
@@ -57,9 +58,10 @@ def import_plots() -> None:
 
 
 @cache
-def compile_labels() -> None:
-    """Let napari compile what it needs to show a labels layer of a mask."""
+def prepare_labels() -> None:
+    """Let napari compile, and vispy compute and keep, what they need to show a labels layer of a mask."""
     with no_collection():
+        DashAtlas()
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "white"})
         Labels(np.zeros((2, 2), dtype=np.uint8), colormap=colors)
 

@@ -12,6 +12,8 @@ from napari_uml.widgets.geometry import placement
 from napari_uml.widgets.reading_modes import put
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import napari.viewer
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -45,11 +47,32 @@ class ResultLayers:
     """Puts results into a viewer, in place where it can.
 
     A layer that the user deleted is made anew; one that the user painted on is left to them, and a new one is made.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers go.
+    soon
+        Sees to it that `add_next` is called soon, and again as long as layers are `waiting`: napari takes nearly a
+        tenth of a second for a new layer, so it comes in several events. Without it new layers are added at once.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: napari.viewer.Viewer, soon: Callable[[], object] | None = None) -> None:
+        self._viewer, self._soon = viewer, soon
         self._layers: dict[tuple[str, str], Layer] = {}
+        self._waiting: dict[tuple[str, str], Iterator[None]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are layers still to be added."""
+        return bool(self._waiting)
+
+    def add_next(self) -> None:
+        """Take one step towards the layer that has waited longest, if any."""
+        for key, steps in self._waiting.items():
+            if next(steps, "done") == "done":
+                self._waiting = {known: others for known, others in self._waiting.items() if known != key}
+            return
 
     def show(self, source: Layer, result: Result) -> None:
         """Show a result where its source lies.
@@ -94,11 +117,24 @@ class ResultLayers:
         layer = self._layers.get(key) or self._find(*key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
+    def hide_extra(self, role: str) -> None:
+        """Remove the further maps of that role, whatever image they are about."""
+        self._waiting = {known: add for known, add in self._waiting.items() if known[1] != role}
+        for layer in list(self._viewer.layers):
+            if layer.metadata.get(MARK, {}).get("role") == role:
+                self._viewer.layers.remove(layer)
+
+    def cancel(self, key: str) -> None:
+        """Add nothing more about a layer that is gone or shows something else now."""
+        self._waiting = {known: add for known, add in self._waiting.items() if known[0] != key}
+
     def forget(self, key: str) -> None:
         """Leave the results of a layer that is gone to the user."""
+        self.cancel(key)
         self._layers = {known: layer for known, layer in self._layers.items() if known[0] != key}
 
     def _remove(self, source: Layer) -> None:
+        self.cancel(str(source.unique_id))
         for role in ("uncertainty", "structures"):
             layer = self.get(source, role)
             if layer is not None:
@@ -115,18 +151,31 @@ class ResultLayers:
             for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
                 if not _has(layer, name, value):  # every change draws the layer anew
                     setattr(layer, name, value)
-        else:
-            layer = self._add(source, role, data, where, style)
-        self._layers[str(source.unique_id), role] = layer
+            self._layers[str(source.unique_id), role] = layer
+            return
+        self._waiting[str(source.unique_id), role] = self._add(source, role, data, where, style)
+        if self._soon is not None:
+            self._soon()
+            return
+        while self._waiting:
+            self.add_next()
 
-    def _add(self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> Layer:
+    def _add(
+        self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
+    ) -> Iterator[None]:
+        """Make a layer, add it, show it: three steps, because napari draws a layer that it adds before it comes back."""
         mark = {MARK: {"of": str(source.unique_id), "role": role}}
         name = f"{source.name} {role}"
-        if "features" not in style:
-            return self._viewer.add_layer(Image(data, name=name, metadata=mark, **where, **style))
-        labels = Labels(data, name=name, metadata=mark, **where, **style)
-        labels.events.paint.connect(self._on_painted)
-        return self._viewer.add_layer(labels)
+        layer: Layer
+        if "features" in style:
+            layer = Labels(data, name=name, metadata=mark, visible=False, **where, **style)
+            layer.events.paint.connect(self._on_painted)
+        else:
+            layer = Image(data, name=name, metadata=mark, visible=False, **where, **style)
+        yield
+        self._layers[str(source.unique_id), role] = self._viewer.add_layer(layer)
+        yield
+        layer.visible = True
 
     def _on_painted(self, event: Any) -> None:
         """Give the layer to the user: a correction is never overwritten by the next run."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from napari_uml.errors import MemoryLimitError, UMLError
-from napari_uml.widgets.gentle_import import compile_labels, import_predictor
+from napari_uml.widgets.gentle_import import prepare_labels, import_predictor
 from napari_uml.widgets.session import Loaded, Predictor
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ComputationError(UMLError):
 
 def prepare() -> Iterator[None]:
     """What a first run has to wait for, in steps of a second or two between which it can be stopped."""
-    compile_labels()
+    prepare_labels()
     yield from import_predictor()
 
 

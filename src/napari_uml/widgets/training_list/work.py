@@ -14,7 +14,7 @@ from napari_uml.data.kept import what_is_kept
 from napari_uml.data.list_checks import find_problems
 from napari_uml.data.reading import ENDINGS, read_image
 from napari_uml.errors import ImageError, UMLError
-from napari_uml.widgets.gentle_import import compile_labels
+from napari_uml.widgets.gentle_import import prepare_labels
 from napari_uml.widgets.session import Loaded, Progress
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def look(folder: Path, image: str, task: Task) -> Job:
     """A job that yields the network's proposal for an image of the list, with the numbers of the list's task."""
 
     def job(predictor: Predictor, stopped: Stopped) -> Iterator[object]:
-        compile_labels()
+        prepare_labels()
         pixels = _read(folder / image)
         yield Progress(0, 0)
         if stopped():
@@ -164,7 +164,7 @@ def look_bare(folder: Path, image: str) -> Work:
     """Work that yields an image of the list without a proposal: nothing is annotated yet."""
 
     def work(stopped: Stopped) -> Iterator[object]:
-        compile_labels()
+        prepare_labels()
         pixels = _read(folder / image)
         yield Looked(image, pixels, np.full(pixels.shape[:2], IGNORE, dtype=np.uint8), "")
 
