@@ -3,9 +3,9 @@
     python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part decoders]
 
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
-from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images of drishti or
-ham10000, several draws each, and start and new model are compared on the rest of the target and on the old validation
-images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does all of it with
+from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
+of ham10000 or drishti, several draws each, and start and new model are compared on the rest of the target and on the
+old validation images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does all of it with
 a few images of 64 x 64 pixels, to try it out.
 """
 
@@ -166,15 +166,14 @@ def split_target(
         groups.setdefault(record.group or record.image, []).append(record)
     order = sorted(groups)
     random.Random(draw).shuffle(order)
-    drawn: list[Record] = []
-    while order and len(drawn) < images:
-        drawn += groups[order.pop()]
-    validated = max(2, round(VALIDATED * len(drawn)))
+    tuned: list[tuple[Record, Split]] = []
+    while order and len(tuned) < images:
+        split: Split = "val" if len(tuned) < max(2, round(VALIDATED * images)) else "train"
+        tuned += [(record, split) for record in groups[order.pop()]]
     rest = [record for group in order for record in groups[group]][: 8 if small else LARGEST_REST]
     info = target.info.model_copy(update={"cls_classes": tuple(classes)})
     tuned_on, held_out = folder / "tuned-on", folder / "rest"
-    splits: list[Split] = ["val" if number < validated else "train" for number in range(len(drawn))]
-    write_dataset(tuned_on, info, [moved(target, r, s, tuned_on) for r, s in zip(drawn, splits, strict=True)])
+    write_dataset(tuned_on, info, [moved(target, record, split, tuned_on) for record, split in tuned])
     write_dataset(held_out, info, [moved(target, r, "val", held_out) for r in rest])
     return tuned_on, held_out
 

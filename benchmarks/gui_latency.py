@@ -1,6 +1,8 @@
 """How long after a move of the noise slider the layers follow, and how long the window stands still meanwhile.
 
-    python benchmarks/gui_latency.py [MODEL] [--moves 20] [-o FILE.csv]
+    python benchmarks/gui_latency.py [MODEL] [--moves 20] [--epochs 6] [-o FILE.csv]
+
+The Analyse dock is measured first, then the Fine-tune dock while it trains on all cores in a process of its own.
 
 MODEL is a name or path of a model; without one a compact network of random weights is used. The window's pulse is a
 timer: its largest gap is the longest time that the GUI thread was blocked. Two clocks are printed: wall time, and
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import statistics
 import subprocess
 import sys
@@ -22,9 +25,13 @@ from typing import TYPE_CHECKING
 import napari
 import napari.viewer
 from qtpy.QtCore import QEventLoop, Qt, QTimer
+from windows import finetune_dock, simulated_dataset, wait_ms, wait_until
 
 from napari_uml.data.simulated import simulate_ultrasound
+from napari_uml.weights import find_weights, import_weights
 from napari_uml.widgets.analyse import AnalyseWidget
+from napari_uml.widgets.finetune_session import Stage
+from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.noise_panel import NoisePanel
 from napari_uml.widgets.session import State
 
@@ -68,10 +75,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="name or path; random weights without it")
     parser.add_argument("--moves", type=int, default=20, help="moves of the slider")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of training")
     parser.add_argument("-o", "--output", type=Path, help="CSV file to write")
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
-        rows = measure(args.model or str(random_weights(Path(folder))), args.moves)
+        os.environ["NAPARI_UML_CACHE"] = folder  # the run and its model are nobody's
+        model = find_weights(args.model) if args.model else random_weights(Path(folder))
+        rows = measure(str(model), args.moves)
+        rows += measure_training(model, simulated_dataset(Path(folder) / "list"), args.epochs)
     print(BUDGETS)
     for name, wall, processor in rows:
         print(f"{name:48} {wall:8.0f} ms {processor:8.0f} ms of processor time")
@@ -107,6 +118,27 @@ def measure(model: str, moves: int) -> list[tuple[str, float, float]]:
     return rows
 
 
+def measure_training(model: Path, folder: Path, epochs: int) -> list[tuple[str, float, float]]:
+    """What was measured while a network is trained, compared with its start and added, in ms of both clocks."""
+    start = import_weights(model, "start").name
+    viewer = napari.viewer.Viewer()
+    dock = finetune_dock(viewer, folder, start)
+    dock.session.changes = {"epochs": epochs}
+    wait_ms(500)
+    pulse, rows = Pulse(), []
+    wait_ms(200)
+    pulse.take()
+    dock.panels[TrainPanel].train.click()
+    wait_until(lambda: dock.session.stage is not Stage.TRAINING, "training ends", seconds=1800)
+    rows.append((f"blocked while {len(dock.session.reports)} epochs are trained", *pulse.take()))
+    wait_until(lambda: dock.session.stage is Stage.IDLE, "the comparison ends", seconds=600)
+    rows.append(("blocked while old and new model are compared", *pulse.take()))
+    if dock.session.comparison is None:
+        raise SystemExit(dock.session.message)
+    viewer.close()
+    return rows
+
+
 def move(dock: AnalyseWidget, sigma: float) -> tuple[float, float]:
     """Wall and processor time in ms from a move of the slider until the layers show the answer."""
     amount = dock.panels[NoisePanel].sigma
@@ -137,13 +169,6 @@ def until_idle(dock: AnalyseWidget, start: Callable[[], object]) -> None:
     dock.session.events.state.disconnect(leave)
     if dock.session.message is not None:
         raise SystemExit(dock.session.message.text)
-
-
-def wait_ms(milliseconds: int) -> None:
-    """Let the window work."""
-    loop = QEventLoop()
-    QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec()
 
 
 def random_weights(folder: Path) -> Path:

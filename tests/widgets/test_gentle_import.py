@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_uml.widgets.gentle_import import prepare_labels, no_collection, open_torch_library
+from napari_uml.widgets.gentle_import import no_collection, open_torch_library, prepare_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -132,13 +132,15 @@ def test_new_layers_come_one_after_another_and_hidden_until_they_are_there(
     layers = ResultLayers(viewer, lambda: asked.append("soon"))
     layers.show(image, answer(image, predictor))
     layers.show(image, answer(image, predictor))
-    assert asked and layers.waiting
+    assert asked
+    assert layers.waiting
     seen = []
     while layers.waiting:
         seen.append([layer.name for layer in viewer.layers if layer.visible])
         layers.add_next()
     everything = ["scan", "scan uncertainty", "scan structures"]
-    assert seen[0] == everything[:1] and everything[:2] in seen
+    assert seen[0] == everything[:1]
+    assert everything[:2] in seen
     assert [layer.name for layer in viewer.layers if layer.visible] == everything
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 LOG: Final = "train.log"
 GRACE: Final = 60.0
 """Seconds that a process has to save its model after it was asked to stop."""
+NICENESS: Final = 10
+"""Of the process; 0 is that of other programs, 19 the most patient."""
 LINES: Final = 30
 """Lines of the log that an error report shows."""
 COMMAND: Final = (sys.executable, "-m", "napari_uml")
@@ -97,6 +101,7 @@ class TrainingProcess:
                 )
         except OSError as error:
             raise UMLError(f"Training cannot be started: {error.strerror or error}.") from error
+        _give_way(self._process)
 
     @property
     def pid(self) -> int:
@@ -163,7 +168,17 @@ _STOP: Final = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT)
 
 
 def _apart() -> dict[str, Any]:
-    """Options that keep a Ctrl-C in the terminal of this process from the other one, which is asked by `stop`."""
+    """Options that keep a Ctrl-C in the terminal of this process from the other one, which is asked by `stop`.
+
+    On Windows they also let it give way to other programs, as `_give_way` does elsewhere.
+    """
     if hasattr(signal, "CTRL_BREAK_EVENT"):
-        return {"creationflags": 0x200}  # subprocess.CREATE_NEW_PROCESS_GROUP, which only Windows has
-    return {"start_new_session": True}
+        return {"creationflags": 0x200 | 0x4000}  # subprocess.CREATE_NEW_PROCESS_GROUP, BELOW_NORMAL_PRIORITY_CLASS
+    return {"process_group": 0}  # not a new session, which Linux would give a fair share whatever its priority
+
+
+def _give_way(process: subprocess.Popen[str]) -> None:
+    """Let other programs go first, so that a window stays fluid while every core is trained on."""
+    if hasattr(os, "setpriority"):
+        with suppress(ProcessLookupError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)

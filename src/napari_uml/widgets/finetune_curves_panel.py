@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QPalette, QPixmap
 from qtpy.QtWidgets import QLabel, QVBoxLayout
 
@@ -46,6 +46,8 @@ class CurvesPanel(Panel):
         self.picture.setAccessibleName("Validation pictures")
         self.keys[0].setToolTip("The three losses on the training images; the smaller the better.")
         self.keys[1].setToolTip("Figures on the validation images; 1 is best.")
+        self._picture_due = QTimer(self, singleShot=True)  # in an event of its own, after the curves are drawn
+        self._picture_due.timeout.connect(self._show_picture)
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setSpacing(2)
@@ -57,6 +59,7 @@ class CurvesPanel(Panel):
     def _connect(self) -> None:
         self.session.events.reports.connect(self._show_reports)
         self.session.events.stage.connect(self._on_stage)
+        self.session.events.step.connect(self._prepare)
         self._show_reports()
 
     def _on_stage(self) -> None:
@@ -66,32 +69,48 @@ class CurvesPanel(Panel):
     def _show_reports(self) -> None:
         reports = self.session.reports
         self.words.setText(figures_in_words(reports[-1]) if reports else "")
-        self._show_picture()
+        self._picture_due.start()
         if not reports:
             self.keys[0].setText(EMPTY)
             self.keys[1].clear()
-        elif not self.plots:
-            self._build_plots()
-        for plot in self.plots:
-            plot.setVisible(bool(reports))
-        if self.plots and reports:
+            for plot in self.plots:
+                plot.hide()
+            return
+        while self._show_plot():
+            pass
+        if self.plots:
             self._draw()
 
-    def _build_plots(self) -> None:
-        """Make the plots when the first ones are wanted; pyqtgraph was imported by the worker that follows the run."""
+    def _prepare(self) -> None:
+        """Show one more empty plot at a step of the first epoch: each takes the window a moment, not all at once."""
+        if not self.session.reports and self.session.step.step > 0 and self._show_plot():
+            self.plots[-1].clear()
+            self._dress(self.plots[-1])
+
+    def _show_plot(self) -> bool:
+        """Show a plot that is hidden, or make the next one; False when both are seen, or there is no pyqtgraph."""
+        hidden = next((plot for plot in self.plots if plot.isHidden()), None)
+        if hidden is not None:
+            hidden.show()
+            return True
+        if len(self.plots) == len(self.keys):
+            return False
         try:
-            import pyqtgraph
+            import pyqtgraph  # by now the thread that listens to the process has imported it
         except ModuleNotFoundError:
             self.keys[0].setText(MISSING)
-            return
-        for position in (1, 3):
-            plot = quiet_plot(pyqtgraph)
-            self.plots.append(plot)
-            self._rows.insertWidget(position, plot)
-        self.plots[0].enableAutoRange(y=True)
-        self.plots[0].getAxis("left").setTicks(None)
-        self.plots[1].setLabel("bottom", "epoch")
-        self.plots[1].setFixedHeight(self.plots[1].height() + 30)
+            return False
+        plot = quiet_plot(pyqtgraph)
+        if not self.plots:
+            plot.enableAutoRange(y=True)
+            plot.getAxis("left").setTicks(None)
+        else:
+            plot.setLabel("bottom", "epoch")
+            plot.setFixedHeight(plot.height() + 30)
+        plot.hide()
+        self._rows.insertWidget(1 + 2 * len(self.plots), plot)
+        self.plots.append(plot)
+        return True
 
     def _draw(self) -> None:
         """All anew: a run has some hundred points at most."""

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -21,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_uml import __version__
 from napari_uml.widgets.finetune_session import Stage, not_ready
-from napari_uml.widgets.panel import Panel, fill, narrow
+from napari_uml.widgets.panel import Panel, ProgressBar, fill, narrow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +43,7 @@ class TrainPanel(Panel):
     session: FinetuneSession  # type: ignore[assignment]  # the dock has another session
 
     def _build(self) -> None:
-        self.train, self.stop, self.progress = QPushButton("Train"), QPushButton("Stop"), QProgressBar()
+        self.train, self.stop, self.progress = QPushButton("Train"), QPushButton("Stop"), ProgressBar()
         self.train.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.train.setAccessibleName("Train")
         self.stop.setAccessibleName("Stop training")
@@ -117,10 +116,11 @@ class TrainPanel(Panel):
     def _show_progress(self) -> None:
         step, stage = self.session.step, self.session.stage
         known = step.epochs > 0 and step.steps > 0 and stage is not Stage.JUDGING
-        self.progress.setRange(0, step.epochs * step.steps if known else 0)
         if known:
-            self.progress.setValue((step.epoch - 1) * step.steps + step.step)
-            self.progress.setFormat(f"epoch {step.epoch} of {step.epochs}")
+            done = (step.epoch - 1) * step.steps + step.step
+            self.progress.show_progress(done, step.epochs * step.steps, f"epoch {step.epoch} of {step.epochs}")
+        else:
+            self.progress.show_progress(0, 0)
 
     def _show_message(self) -> None:
         message, reason = self.session.message, not_ready(self.session)

@@ -163,7 +163,7 @@ class ResultLayers:
     def _add(
         self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
     ) -> Iterator[None]:
-        """Make a layer, add it, show it: three steps, because napari draws a layer that it adds before it comes back."""
+        """Make a layer, add it, show it: three steps, because napari draws what it adds before it comes back."""
         mark = {MARK: {"of": str(source.unique_id), "role": role}}
         name = f"{source.name} {role}"
         layer: Layer

@@ -15,7 +15,7 @@ from napari_uml.weights import import_weights
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.card_dialog import CardDialog
 from napari_uml.widgets.downloads import Download
-from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
+from napari_uml.widgets.panel import Panel, ProgressBar, add_row, fill, form, narrow
 from napari_uml.widgets.session import Message, State
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ModelPanel(Panel):
         self.card, self.add = QPushButton("Card…"), QPushButton("Import…")
         self.card.setToolTip("What the model was trained on, how good it is, and what it is not for.")
         self.add.setToolTip("Add a model from a .safetensors file; it is checked and copied to your models.")
-        self.download, self.bar = QPushButton("Download"), QProgressBar()
+        self.download, self.bar = QPushButton("Download"), ProgressBar()
         self.bar.setToolTip("How much of the model is here.")
         self.bar.setAccessibleName("Progress of the download")
         self.test, self.device = QPushButton("Self-test"), QLabel()
@@ -172,7 +172,7 @@ class ModelPanel(Panel):
         if self._downloads.is_busy:
             self._downloads.stop()
         elif self.entry is not None:
-            self.bar.setRange(0, 0)
+            self.bar.show_progress(0, 0)
             self._downloads.start(self.entry.name)
             self._show_download()
 
@@ -191,8 +191,7 @@ class ModelPanel(Panel):
             self.session.message = value
 
     def _on_progress(self, have: int, size: int) -> None:
-        self.bar.setRange(0, max(1, size // 1024))
-        self.bar.setValue(have // 1024)
+        self.bar.show_progress(have // 1024, max(1, size // 1024), "%p%")
 
 
 def look_for_devices(stopped: Callable[[], bool]) -> Iterator[object]:

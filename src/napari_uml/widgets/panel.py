@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QEvent, QObject, QPoint, QSignalBlocker, QSize, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +68,18 @@ class Panel(QWidget):
         section = self.parentWidget()
         if isinstance(section, Section):
             section.button.setChecked(True)
+
+
+class ProgressBar(QProgressBar):
+    """A progress bar that is drawn with the window; Qt's own draws itself at once, and all of the window with it."""
+
+    def show_progress(self, done: int, total: int, text: str = "") -> None:
+        """Show how much is done; with a total of 0 that is not known."""
+        self.setUpdatesEnabled(False)
+        self.setRange(0, total)
+        self.setValue(done)
+        self.setFormat(text)
+        self.setUpdatesEnabled(True)
 
 
 class Section(QWidget):

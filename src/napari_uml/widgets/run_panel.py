@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication, QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QShortcut, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QShortcut, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml import __version__
-from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.panel import Panel, ProgressBar
 from napari_uml.widgets.session import Message, Session, State, ready_reason
 
 RUN_KEYS = "Ctrl+Return"
@@ -27,7 +27,7 @@ class RunPanel(Panel):
     def _build(self) -> None:
         self.run, self.cancel = QPushButton("Run"), QPushButton("Cancel")
         self.run.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.progress = QProgressBar()
+        self.progress = ProgressBar()
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -76,9 +76,10 @@ class RunPanel(Panel):
 
     def _show_progress(self) -> None:
         done, total = self.session.progress.done, self.session.progress.total
-        self.progress.setRange(0, total if total > 1 else 0)  # 0 of 0: busy, until the model is loaded
-        self.progress.setValue(done)
-        self.progress.setFormat(f"{done} of {total}" if total > 1 else "")
+        if total > 1:
+            self.progress.show_progress(done, total, f"{done} of {total}")
+        else:
+            self.progress.show_progress(0, 0)
 
     def _show_message(self) -> None:
         message = self.session.message

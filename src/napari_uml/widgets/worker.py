@@ -11,7 +11,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
 from napari_uml.errors import MemoryLimitError, UMLError
-from napari_uml.widgets.gentle_import import prepare_labels, import_predictor
+from napari_uml.widgets.gentle_import import import_predictor, prepare_labels
 from napari_uml.widgets.session import Loaded, Predictor
 
 if TYPE_CHECKING:
