@@ -5,8 +5,8 @@
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
 from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
 of ham10000 or drishti, several draws each, and start and new model are compared on the rest of the target and on the
-old validation images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does all of it with
-a few images of 64 x 64 pixels, to try it out.
+old validation images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does
+all of it with a few images of 64 x 64 pixels, to try it out.
 """
 
 from __future__ import annotations
