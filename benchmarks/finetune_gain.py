@@ -76,7 +76,7 @@ CASES = (
         ("refuge", "acrima"),
         "drishti",
         (10, 20, 37),
-        options=(("focus", ("disc",)), ("epochs", 8), ("start_size", 128), ("image_size", 192)),
+        options=(("focus", ("disc",)), ("epochs", 6), ("start_size", 128), ("image_size", 192)),
         parent="dermoscopy",
     ),
 )

@@ -130,11 +130,12 @@ def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
         {"recipe": "paper", "ema": 0.0},
         {"anchor": 0.1, "start_size": 32, "image_size": 64},
         {"trainable": "decoders", "seed": 4},
+        {"start_share": 0.5, "ema": 0.0},
     ],
-    ids=["modern", "paper", "anchor", "decoders"],
+    ids=["modern", "paper", "anchor", "decoders", "mixed"],
 )
 def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, changes):
-    start = Start(UMLNetwork(NETWORK).state_dict(), INFO) if "anchor" in changes else None
+    start = Start(UMLNetwork(NETWORK).state_dict(), INFO) if {"anchor", "start_share"} & set(changes) else None
     whole = train(tmp_path / "whole", blobs, epochs=3, start=start, **changes)
     parts = []
     for epoch in range(3):
@@ -369,6 +370,49 @@ def test_an_anchor_keeps_the_weights_near_the_start(tmp_path, blobs):
         name = "instructor.head.0.weight"
         distances.append((load_checkpoint(run / LAST).weights[name] - tensors[name]).norm().item())
     assert distances[1] < 0.5 * distances[0]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_model_holds_its_share_of_the_start(tmp_path, blobs, ema):
+    tensors = UMLNetwork(NETWORK).state_dict()
+    train(tmp_path, blobs, epochs=2, start=Start(tensors, INFO), start_share=0.25, ema=ema)
+    kept = load_checkpoint(tmp_path / LAST)
+    trained, shown = kept.averaged if ema else kept.weights, kept.shown
+    for name in ("instructor.head.0.weight", "instructor.classify.weight", "class_encoder.backbone.conv1.0.weight"):
+        assert not torch.equal(trained[name], tensors[name])
+        assert torch.allclose(shown[name], 0.25 * tensors[name] + 0.75 * trained[name], atol=1e-6)
+    statistics = [name for name in shown if "running" in name]
+    assert all(torch.equal(shown[name], tensors[name]) for name in statistics)
+
+
+def test_validation_judges_the_mixture(tmp_path, blobs, monkeypatch):
+    judged = []
+    real = trainer.validate
+
+    def validate(forward, samples, *rest):
+        judged.append(forward(torch.zeros(1, 3, 64, 64)).mask_logits[0])
+        return real(forward, samples, *rest)
+
+    monkeypatch.setattr(trainer, "validate", validate)
+    start = Start(UMLNetwork(NETWORK).state_dict(), INFO)
+    train(tmp_path, blobs, epochs=1, start=start, start_share=0.5, precision="float32")
+    network = UMLNetwork(NETWORK).eval()
+    network.load_state_dict(load_checkpoint(tmp_path / LAST).shown)
+    with torch.no_grad():
+        assert torch.allclose(network(torch.zeros(1, 3, 64, 64)).mask_logits[0], judged[0], atol=1e-3)
+
+
+def test_nothing_random_is_mixed_into_what_is_new(tmp_path, blobs):
+    old = INFO.model_copy(update={"cls_classes": ("something", "else")})
+    train(tmp_path, blobs, epochs=1, start=Start(UMLNetwork(NETWORK).state_dict(), old), start_share=0.5, ema=0.0)
+    kept = load_checkpoint(tmp_path / LAST)
+    assert torch.equal(kept.shown["instructor.classify.weight"], kept.weights["instructor.classify.weight"])
+    assert not torch.equal(kept.shown["instructor.head.0.weight"], kept.weights["instructor.head.0.weight"])
+
+
+def test_a_share_of_no_start_is_an_error(tmp_path, blobs):
+    with pytest.raises(ValueError, match="Expected a model to start from, start_share mixes its weights in"):
+        train(tmp_path, blobs, epochs=1, start_share=0.5)
 
 
 # ---- what goes wrong

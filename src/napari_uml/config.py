@@ -228,6 +228,9 @@ class TrainConfig(Settings):
     ] = None
     trainable: Literal["all", "decoders", "heads"] = Field("all", description="which part of the network learns")
     anchor: Annotated[float, Field(ge=0, description="L2 pull towards the start weights, against forgetting")] = 0.0
+    start_share: Annotated[
+        float, Field(ge=0, lt=1, description="share of the start weights in the new model, against forgetting")
+    ] = 0.0
     seed: Annotated[int, Field(ge=0, description="seed of everything random")] = 0
     device: str = Field("auto", description="auto, cpu, cuda or mps")
     precision: Precision = Field("auto", description="auto: bf16 where the device has it")

@@ -24,6 +24,7 @@ from napari_uml.training.lengths import LENGTHS, Counts, settings_for
 from napari_uml.training.pace import Pace, in_words, seconds
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.weights import find_weights, list_models, read_info
+from napari_uml.widgets.finetune_session import FinetuneSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,11 @@ def test_lengths_are_valid_settings_and_longer_in_turn(part: Any, images: int) -
 @pytest.mark.parametrize("images", [10, 30, 80])
 def test_quick_looks_at_about_as_many_images_whatever_their_number(images: int) -> None:
     assert 1000 <= settings_for("quick", "decoders", images)["epochs"] * images < 1100
+
+
+def test_a_run_from_random_weights_has_no_start_to_mix_in() -> None:
+    assert FinetuneSession(start="clinic").settings()["start_share"] > 0
+    assert FinetuneSession(start="").settings()["start_share"] == 0
 
 
 def test_nothing_to_train_on_is_refused() -> None:

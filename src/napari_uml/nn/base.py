@@ -48,6 +48,11 @@ class LastLayers(NamedTuple):
     structures: tuple[str, ...] = ()
     structure_inputs: tuple[str, ...] = ()
 
+    @property
+    def by_name(self) -> tuple[str, ...]:
+        """Names of all weights whose rows or columns belong to a class or a structure."""
+        return (*self.classes, *self.structures, *self.structure_inputs)
+
 
 class Network(nn.Module):
     """A system that finds structures, tells classes apart, or both.

@@ -11,6 +11,7 @@ import torch
 from napari_uml.config import TrainConfig, UMLConfig
 from napari_uml.errors import WeightsError
 from napari_uml.files import replacing
+from napari_uml.training.learning import mixed
 from napari_uml.training.plan import BEST, LAST
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Checkpoint:
     metrics
         Validation figures of this epoch.
     anchor
-        The parameters that `TrainConfig.anchor` pulls towards (empty without).
+        The parameters that `TrainConfig.anchor` pulls towards and `start_share` mixes in (empty without).
     scaler
         State of the loss scaling that fp16 needs.
     """
@@ -63,8 +64,9 @@ class Checkpoint:
 
     @property
     def shown(self) -> dict[str, Tensor]:
-        """The weights to use: the average where there is one."""
-        return self.averaged or self.weights
+        """The weights to use: the average where there is one, with the share of the start."""
+        trained, share = self.averaged or self.weights, self.train.start_share
+        return mixed(trained, self.anchor, share) if share else trained
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -12,6 +12,8 @@ from napari_uml.nn.losses import UMLLoss, uml_loss
 from napari_uml.training.distributed import all_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from torch import Tensor
 
     from napari_uml.config import TrainConfig
@@ -38,12 +40,27 @@ class LossModule(nn.Module):
 
 
 class Anchor:
-    """`weight` times the squared distance of the learning parameters from where they are now."""
+    """`weight` times the squared distance of the learning parameters from where they are now.
 
-    def __init__(self, network: nn.Module, weight: float) -> None:
+    Parameters
+    ----------
+    network
+        Whose parameters.
+    weight
+        Of the term.
+    without
+        Names of parameters that are new, so that where they are is nothing to keep to.
+
+    Attributes
+    ----------
+    places
+        Where the parameters were, by their names.
+    """
+
+    def __init__(self, network: nn.Module, weight: float, without: Collection[str] = ()) -> None:
         self.weight = weight
-        self.places = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
-        self._parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self._parameters = {n: p for n, p in network.named_parameters() if p.requires_grad and n not in without}
+        self.places = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     def load(self, places: dict[str, Tensor]) -> None:
         """Pull towards other places, by the parameters' names."""
@@ -54,6 +71,23 @@ class Anchor:
         """The term to add to the loss, a scalar."""
         distances = [(p - self.places[name]).square().sum() for name, p in self._parameters.items()]
         return self.weight * torch.stack(distances).sum()
+
+
+def mixed(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """A straight mixture of trained weights and those they started from, which forgets less than the trained ones.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, Eq. 1, with 1 - alpha = share.
+
+    Parameters
+    ----------
+    weights
+        The trained ones, by name.
+    start
+        Those that are mixed in; a weight without a counterpart stays as it is.
+    share
+        Of the start, from 0 to 1.
+    """
+    return {name: w.lerp(start[name], share) if name in start else w for name, w in weights.items()}
 
 
 def choose_trainable(network: Network, part: str) -> None:
@@ -67,8 +101,10 @@ def choose_trainable(network: Network, part: str) -> None:
         module.requires_grad_(True)
 
 
-def freeze_norm(network: nn.Module) -> None:
-    """Keep the statistics of batch normalisation layers that do not learn."""
+def freeze_norm(network: nn.Module, everywhere: bool = False) -> None:
+    """Keep the statistics of batch normalisation layers that do not learn, or of all."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.weight is not None and not module.weight.requires_grad:
+        if not isinstance(module, nn.BatchNorm2d) or module.weight is None:
+            continue
+        if everywhere or not module.weight.requires_grad:
             module.eval()

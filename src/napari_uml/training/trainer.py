@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from napari_uml.training.checks import check_same_run
 from napari_uml.training.distributed import share_batch_norm
-from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm
+from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm, mixed
 from napari_uml.training.memory import memory_errors, peak_memory_mb
 from napari_uml.training.plan import PREVIEW
 from napari_uml.training.preview import chosen, draw_preview
@@ -148,10 +149,16 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             net = make_network(self.network, download=previous is None and start is None)
-        if start is not None and previous is None:
+        new_weights: frozenset[str] = frozenset()
+        if previous is not None:
+            new_weights = frozenset(net.state_dict()) - frozenset(previous.anchor)
+        elif start is not None:
             new = transfer(net, start.tensors, start.task, self.task)
             if new:
                 log.info("Untrained at the start: %s", ", ".join(new))
+                new_weights = frozenset(net.last_layers.by_name)
+        elif self.config.start_share:
+            raise ValueError("Expected a model to start from, start_share mixes its weights in.")
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
@@ -159,7 +166,9 @@ class Trainer:
         learning = [p for p in net.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
         self.step_module, self.fabric_optimizer = self.fabric.setup(LossModule(net, self.config), self.optimizer)
-        self.anchor = Anchor(net, self.config.anchor) if self.config.anchor else None
+        keeps = self.config.anchor > 0 or self.config.start_share > 0
+        self.anchor = Anchor(net, self.config.anchor, new_weights) if keeps else None
+        self.mixture = deepcopy(net) if self.config.start_share else None
         decay = self.config.ema
         average = get_ema_multi_avg_fn(decay)
         self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if decay else None
@@ -189,7 +198,7 @@ class Trainer:
     def _train_batches(self, on_step: StepListener | None) -> dict[str, float]:
         """Means of the losses over the batches."""
         self.step_module.train()
-        freeze_norm(self.net)
+        freeze_norm(self.net, everywhere=self.config.start_share > 0)  # of which there is no mixture
         sums = [0.0] * len(LOSSES)
         batches = epoch_batches(
             self.training, self.config, self.epoch, vertical_flip=self.vertical_flip,
@@ -226,8 +235,11 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        """Figures of the averaged weights; the first process finds them for all."""
+        """Figures of the weights that a checkpoint shows; the first process finds them for all."""
         net = self.net if self.average is None else self.average.module
+        if self.mixture is not None and self.anchor is not None:
+            self.mixture.load_state_dict(mixed(net.state_dict(), self.anchor.places, self.config.start_share))
+            net = self.mixture
         metrics: dict[str, float] = {}
         if self.validation:
             net.eval()

@@ -142,6 +142,8 @@ class FinetuneSession:
         values = dict(settings_for(self.length, self.part, max(1, images)))
         if self.start_info is not None:
             values["image_size"] = self.start_info.image_size
+        if self.start == SCRATCH:
+            values["start_share"] = 0.0
         return {**values, **self.changes}
 
     def job(self, run: Path) -> TrainingJob:
