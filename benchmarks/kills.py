@@ -16,8 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-os.environ["NAPARI_UML_CACHE"] = cache = TemporaryDirectory().name  # runs and models of its own
-
 import napari
 import napari.viewer
 import psutil
@@ -45,6 +43,7 @@ def main() -> None:
     args = parser.parse_args()
     moments = random.Random(args.seed)
     with TemporaryDirectory() as folder:
+        os.environ["NAPARI_UML_CACHE"] = folder  # runs and models of its own
         images = simulated_dataset(Path(folder) / "list")
         dock = finetune_dock(napari.viewer.Viewer(), images, "breast-ultrasound")
         rows = TrainingList.open(images).records

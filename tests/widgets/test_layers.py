@@ -155,9 +155,10 @@ def test_nothing_more_is_added_about_a_layer_that_went_meanwhile(
         layers.add_next()
     before = [layer.name for layer in viewer.layers]
     layers.forget(str(image.unique_id))
-    assert not layers.waiting
-    layers.add_next()
+    while layers.waiting:
+        layers.add_next()
     assert [layer.name for layer in viewer.layers] == before
+    assert all(layer.visible for layer in viewer.layers)
 
 
 def test_a_map_that_is_unticked_while_it_waits_never_comes(viewer: ViewerModel, predictor: FakePredictor) -> None:

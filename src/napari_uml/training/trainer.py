@@ -158,7 +158,9 @@ class Trainer:
                 log.info("Untrained at the start: %s", ", ".join(new))
                 new_weights = frozenset(net.last_layers.by_name)
         elif self.config.start_share:
-            raise ValueError("Expected a model to start from, start_share mixes its weights in.")
+            raise ValueError(
+                "Expected a model to start from, as start_share mixes its weights in, got none; name one with --from."
+            )
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)

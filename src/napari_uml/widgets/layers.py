@@ -125,8 +125,9 @@ class ResultLayers:
                 self._viewer.layers.remove(layer)
 
     def cancel(self, key: str) -> None:
-        """Add nothing more about a layer that is gone or shows something else now."""
-        self._waiting = {known: add for known, add in self._waiting.items() if known[0] != key}
+        """Add nothing more about a layer that is gone or shows something else now; what was added is still shown."""
+        kept = {known: add for known, add in self._waiting.items() if known[0] != key or known in self._layers}
+        self._waiting = kept
 
     def forget(self, key: str) -> None:
         """Leave the results of a layer that is gone to the user."""
@@ -153,6 +154,7 @@ class ResultLayers:
                     setattr(layer, name, value)
             self._layers[str(source.unique_id), role] = layer
             return
+        self._layers.pop((str(source.unique_id), role), None)
         self._waiting[str(source.unique_id), role] = self._add(source, role, data, where, style)
         if self._soon is not None:
             self._soon()
