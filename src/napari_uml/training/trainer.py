@@ -159,7 +159,7 @@ class Trainer:
                 new_weights = frozenset(net.last_layers.by_name)
         elif self.config.start_share:
             raise ValueError(
-                "Expected a model to start from, as start_share mixes its weights in, got none; name one with --from."
+                "Expected a model to start from, as start_share mixes it in, got none; name one (--from)."
             )
         if self.config.processes > 1:
             share_batch_norm(net)
