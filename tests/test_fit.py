@@ -411,9 +411,7 @@ def test_nothing_random_is_mixed_into_what_is_new(tmp_path, blobs):
 
 
 def test_a_share_of_no_start_is_an_error(tmp_path, blobs):
-    with pytest.raises(
-        ValueError, match="Expected a model to start from, as start_share mixes it in, got none"
-    ):
+    with pytest.raises(ValueError, match="Expected a model to start from, as start_share mixes it in, got none"):
         train(tmp_path, blobs, epochs=1, start_share=0.5)
 
 

@@ -158,9 +158,7 @@ class Trainer:
                 log.info("Untrained at the start: %s", ", ".join(new))
                 new_weights = frozenset(net.last_layers.by_name)
         elif self.config.start_share:
-            raise ValueError(
-                "Expected a model to start from, as start_share mixes it in, got none; name one (--from)."
-            )
+            raise ValueError("Expected a model to start from, as start_share mixes it in, got none; name one (--from).")
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
