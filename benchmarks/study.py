@@ -132,7 +132,7 @@ def arguments(description: str) -> Study:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     parser.add_argument("--sets", nargs="+", default=SETS, help="data sets in it")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="one run a seed")
-    parser.add_argument("--small", action="store_true", help="128 x 128, 10 epochs: minutes a run on a CPU")
+    parser.add_argument("--small", action="store_true", help="128 x 128, 300 images, 10 epochs: minutes a run on a CPU")
     parser.add_argument("--preset", help="compact with --small, else paper")
     parser.add_argument("--epochs", type=int, help="for a trial: so many epochs")
     parser.add_argument("--images", type=int, help="for a trial: so many images of every data set")
@@ -143,7 +143,7 @@ def arguments(description: str) -> Study:
     settings = {"epochs": 10, "image_size": 128, "annealing_epochs": 5} if args.small else {"epochs": 60}
     settings = {"image_size": 256, **settings, **({"epochs": args.epochs} if args.epochs else {})}
     preset = args.preset or ("compact" if args.small else "paper")
-    images = args.images or (600 if args.small else None)
+    images = args.images or (300 if args.small else None)
     size = f"{'small' if args.small else 'full'}" + (f"-trial-{settings['epochs']}-{images}" if trial else "")
     folder = args.runs / (size if not args.preset else f"{size}-{preset}")
     return Study(

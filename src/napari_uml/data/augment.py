@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from napari_uml.data.samples import Sample
 
 SHIFT = 0.08  # of the image's side
+EXPOSURE = (-0.5, 0.3)
+"""Photographs taken with half the light are not rare; brighter ones lose their highlights as a camera's would."""
 
 
 class Augmentation:
-    """Flips, rotation, scale, shift, gamma, brightness, contrast, white balance, mild blur and Gaussian noise.
+    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, mild blur and Gaussian noise.
 
     Grey images stay grey, and a change of place moves image and mask together.
 
@@ -47,6 +49,7 @@ class Augmentation:
             transforms.RandAdjustContrastd("image", prob=0.5, gamma=(0.6, 1.6)),
             transforms.RandScaleIntensityFixedMeand("image", prob=0.5, factors=0.3),
             transforms.RandShiftIntensityd("image", prob=0.5, offsets=0.12),
+            transforms.RandScaleIntensityd("image", prob=0.4, factors=EXPOSURE),
             transforms.RandScaleIntensityd("image", prob=0.5, factors=0.12, channel_wise=True),
             transforms.RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
             transforms.RandGaussianNoised("image", prob=0.4, std=0.08),
