@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from napari_uml.widgets.session import (
     SweepResult,
     missing_input,
 )
+from napari_uml.widgets.still_window import still_window
 from napari_uml.widgets.worker import Runner
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from napari.layers import Layer
+    from qtpy.QtWidgets import QWidget
 
     from napari_uml.widgets.jobs import Job
     from napari_uml.widgets.session import Predictor, Request
@@ -72,9 +75,10 @@ class Bench(QObject):
         viewer: napari.viewer.Viewer,
         session: Session | None = None,
         load: Callable[[str, str, str], Predictor] | None = None,
-        parent: QObject | None = None,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._dock = parent
         self.viewer = viewer
         self.session = session or Session()
         self._adding = QTimer(self, singleShot=True)
@@ -312,8 +316,9 @@ class Bench(QObject):
         self._rest()
 
     def _on_adding(self) -> None:
-        """Add one layer, and let the window draw before the next."""
-        self.layers.add_next()
+        """Take one step towards a layer, and let the window draw before the next."""
+        with still_window(self._dock) if self._dock is not None else nullcontext():
+            self.layers.add_next()
         if self.layers.waiting:
             self._adding.start()
         self._rest()

@@ -1,0 +1,47 @@
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
+
+from napari_uml.widgets.still_window import main_window, still_window
+
+
+class Picture(QWidget):
+    drawn = 0
+
+    def paintEvent(self, event):
+        self.drawn += 1
+
+
+@pytest.fixture
+def window(qtbot):
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(Picture())
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, QDockWidget())
+    window.findChild(QDockWidget).setWidget(QLabel("dock"))
+    with qtbot.waitExposed(window):
+        window.show()
+    qtbot.waitUntil(lambda: window.centralWidget().drawn > 0)
+    return window
+
+
+def test_nothing_is_drawn_meanwhile_and_everything_afterwards(qtbot, window):
+    picture = window.centralWidget()
+    before = picture.drawn
+    with still_window(window.findChild(QLabel)):
+        picture.repaint()
+        assert picture.drawn == before
+    qtbot.waitUntil(lambda: picture.drawn > before and window.updatesEnabled())
+
+
+def test_the_window_draws_again_after_an_error_and_without_the_dock(qtbot, window):
+    with pytest.raises(KeyError), still_window(window.findChild(QLabel)):
+        window.findChild(QDockWidget).deleteLater()
+        raise KeyError
+    qtbot.waitUntil(window.updatesEnabled)
+
+
+def test_of_a_floating_dock_it_is_the_window_below(qtbot, window):
+    window.findChild(QDockWidget).setFloating(True)
+    assert window.findChild(QLabel).window() is not window
+    assert main_window(window.findChild(QLabel)) is window
