@@ -35,9 +35,13 @@ def test_nothing_is_drawn_meanwhile_and_everything_afterwards(qtbot, window):
 
 
 def test_the_window_draws_again_after_an_error_and_without_the_dock(qtbot, window):
-    with pytest.raises(KeyError), still_window(window.findChild(QLabel)):
-        window.findChild(QDockWidget).deleteLater()
-        raise KeyError
+    def fail():
+        with still_window(window.findChild(QLabel)):
+            window.findChild(QDockWidget).deleteLater()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     qtbot.waitUntil(window.updatesEnabled)
 
 

@@ -21,7 +21,7 @@ EXPOSURE = (-0.5, 0.3)
 
 
 class Augmentation:
-    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, mild blur and Gaussian noise.
+    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, blur and Gaussian noise.
 
     Grey images stay grey, and a change of place moves image and mask together.
 

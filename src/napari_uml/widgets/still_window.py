@@ -26,7 +26,7 @@ def still_window(widget: QWidget) -> Iterator[None]:
     try:
         yield
     finally:
-        draw = QTimer(window, singleShot=True, interval=WAIT_MS)  # the window's own: it draws again though the widget is gone by then
+        draw = QTimer(window, singleShot=True, interval=WAIT_MS)  # the window's: the widget may be gone by then
         draw.timeout.connect(lambda: window.setUpdatesEnabled(True))
         draw.timeout.connect(draw.deleteLater)
         draw.start()
