@@ -21,7 +21,7 @@ from napari_uml.widgets.sweep_plot import NOISE_TITLE
 LARGEST, STEP, DECIMALS = 0.30, 0.01, 3
 PAPER = {0.03: ".03", 0.05: ".05"}
 """The paper's noise levels."""
-PAUSE_MS = 50
+PAUSE_MS = 20
 """The network looks again when the slider has rested for so long."""
 LARGEST_SEED = 2**31 - 1
 
