@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from tests.tiny import tiny_dataset
-from tests.widgets.finetune_fakes import FakeLaunch, judging
+from tests.widgets.finetune_fakes import FakeLaunch, judging, report
 
 from napari_uml.config import TrainConfig
-from napari_uml.training.events import RunFailed
+from napari_uml.training.events import EpochDone, RunFailed
 from napari_uml.training.pace import Pace
 from napari_uml.training.plan import RunPlan, write_plan
 from napari_uml.weights import find_weights, import_weights, list_models
@@ -34,6 +34,7 @@ from napari_uml.widgets.finetune_session import Stage, not_ready
 from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
+from napari_uml.widgets.panel import Scroll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +169,26 @@ def test_whole_run_is_shown_and_ends_in_a_result(qtbot: QtBot, make_dock: Any, b
     ]
     assert dock.session.installed == "breast-ultrasound-tuned"
     assert result.use.isEnabled()
+
+
+def test_the_dock_scrolls_to_the_curves_of_a_new_run_once(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
+) -> None:
+    dock = make_dock(blobs)
+    dock.resize(320, 500)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    curves, bar = dock.panels[CurvesPanel], dock.findChild(Scroll).verticalScrollBar()
+    dock.panels[TrainPanel].train.click()
+    bar.setValue(0)
+    launch.last.start()
+    launch.last.say(EpochDone(report=report(launch.last.run, 1)))
+    qtbot.waitUntil(lambda: len(dock.session.reports) == 1 and not curves.keys[0].visibleRegion().isEmpty())
+    bar.setValue(0)
+    launch.last.say(EpochDone(report=report(launch.last.run, 2)))
+    qtbot.waitUntil(lambda: len(dock.session.reports) == 2)
+    qtbot.wait(100)
+    assert bar.value() == 0
 
 
 def test_stop_keeps_the_best_epoch(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:

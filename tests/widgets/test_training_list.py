@@ -18,6 +18,7 @@ from tests.widgets.conftest import TASK
 from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.training_list import TrainingList
 from napari_uml.weights import ModelEntry
+from napari_uml.widgets.panel import Scroll
 from napari_uml.widgets.training_list import TrainingListPanel, panel
 from napari_uml.widgets.training_list.current import labels_layers, take_current
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
@@ -342,3 +343,18 @@ def test_closing_stops_what_goes_on(qtbot, dock, tmp_path):
     dock.stop()
     assert not dock._adding.is_busy
     assert not dock.annotator.is_busy
+
+
+def test_the_button_that_saves_a_proposal_is_scrolled_to(qtbot, dock):
+    for number in range(4):
+        dock.rows.add_array(GREY, name=str(number))
+    dock._show()
+    area = Scroll(dock)
+    qtbot.addWidget(area)
+    area.resize(300, 200)
+    with qtbot.waitExposed(area):
+        area.show()
+    assert dock.view.save.visibleRegion().isEmpty()
+    shown(qtbot, dock, dock.view.next)
+    qtbot.waitUntil(lambda: not dock.view.save.visibleRegion().isEmpty(), timeout=10_000)
+    area.takeWidget()  # else it goes with the area

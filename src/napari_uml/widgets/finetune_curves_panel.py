@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout
 from napari_uml.training.pace import in_words
 from napari_uml.training.plan import PREVIEW
 from napari_uml.widgets.finetune_session import Stage
-from napari_uml.widgets.panel import Panel
+from napari_uml.widgets.panel import Panel, scroll_to
 from napari_uml.widgets.slices_panel import CLASS_COLORS, DASHES, MISSING
 from napari_uml.widgets.sweep_plot import Line, key_words, line_pen, quiet_plot
 
@@ -48,6 +48,7 @@ class CurvesPanel(Panel):
         self.keys[1].setToolTip("Figures on the validation images; 1 is best.")
         self._picture_due = QTimer(self, singleShot=True)  # in an event of its own, after the curves are drawn
         self._picture_due.timeout.connect(self._show_picture)
+        self._to_be_seen = False  # the dock scrolls to the first curves of a run, then never against the user
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setSpacing(2)
@@ -64,6 +65,7 @@ class CurvesPanel(Panel):
 
     def _on_stage(self) -> None:
         if self.session.stage is Stage.TRAINING:
+            self._to_be_seen = True
             self.unfold()
 
     def _show_reports(self) -> None:
@@ -145,6 +147,9 @@ class CurvesPanel(Panel):
         self.picture.setVisible(not pixmap.isNull())
         if not pixmap.isNull():
             self.picture.setPixmap(pixmap.scaledToWidth(PICTURE, Qt.TransformationMode.SmoothTransformation))
+        if self._to_be_seen and self.session.reports:
+            self._to_be_seen = False
+            scroll_to(self)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""

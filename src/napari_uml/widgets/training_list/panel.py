@@ -17,6 +17,7 @@ from napari_uml.errors import UMLError
 from napari_uml.weights import list_models, read_info
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.loading import FILTER
+from napari_uml.widgets.panel import scroll_to
 from napari_uml.widgets.training_list import work
 from napari_uml.widgets.training_list.annotator import Annotator
 from napari_uml.widgets.training_list.current import take_current
@@ -199,7 +200,7 @@ class TrainingListPanel(QWidget):
         for signal in (view.problems.itemActivated, view.problems.itemClicked):
             signal.connect(lambda item: self.select_row(item.data(Qt.ItemDataRole.UserRole)))
         self._draw.timeout.connect(self._on_draw)
-        self._scroll.timeout.connect(lambda: self.select_row(self.annotator.image))
+        self._scroll.timeout.connect(self._on_scroll)
         self._drawing.yielded.connect(view.rows.add_thumbnail)
         self._adding.yielded.connect(self._on_added)
         self._adding.finished.connect(self._on_added_all)
@@ -365,6 +366,11 @@ class TrainingListPanel(QWidget):
         self.view.show_label(self.rows.info.cls_classes if self.rows else (), looked.label)
         self._show_state()
         self._scroll.start()  # when the layout has made room for the class
+
+    def _on_scroll(self) -> None:
+        """Go to the image that is annotated, and to the button that saves it."""
+        self.select_row(self.annotator.image)
+        scroll_to(self.view.save)
 
     def _on_save(self) -> None:
         self.annotator.save(self.view.label.currentData() or "")
