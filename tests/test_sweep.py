@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from napari_uml.evaluation.sweep import (
     AGREEMENT,
     NOISE,
+    PIXEL_UNCERTAINTY,
     SIGMAS,
     TRUTH,
     UNCERTAINTY,
@@ -22,6 +24,7 @@ from napari_uml.evaluation.sweep import (
     to_csv,
 )
 from napari_uml.inference.corruptions import KINDS
+from napari_uml.inference.sweep_figure import sweep_figure
 from napari_uml.results import Corruption, Opinion, Prediction
 
 CLASSES = ("benign", "malignant")
@@ -151,3 +154,32 @@ def test_the_table_of_a_stopped_sweep_has_what_is_known() -> None:
     next(states)
     rows = list(csv.DictReader(io.StringIO(to_csv(next(states)))))
     assert [(row["corruption"], row["strength"]) for row in rows] == [("", ""), ("blur", "0.5")]
+
+
+class Half(Model):
+    """Answers one part only; on the other it knows nothing."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.part = part
+
+    def __call__(self, *asked) -> Prediction:
+        return replace(super().__call__(*asked), answers=(self.part,))
+
+
+@pytest.mark.parametrize(
+    ("part", "curves", "begins", "classes"),
+    [
+        ("class", {*CLASSES, UNCERTAINTY}, "Most belief stays with benign up to sigma", CLASSES),
+        ("mask", {PIXEL_UNCERTAINTY, AGREEMENT, TRUTH}, "The mask keeps a Dice of 0.80 up to sigma", ()),
+    ],
+)
+def test_nothing_is_said_of_what_a_system_does_not_answer(part, curves, begins, classes) -> None:
+    done = last(Plan(), Half(part), np.zeros((8, 8), dtype=int))
+    assert set(done.values) == curves
+    assert done.class_names == classes
+    assert done.done == done.plan.total
+    assert in_words(done).startswith(begins)
+    assert in_words(done).count(".") == begins.count(".") + 2  # one sentence, and one strength in it
+    assert len(next(csv.reader(io.StringIO(to_csv(done))))) == 4 + len(curves)
+    assert sweep_figure(done).caption.startswith(begins)

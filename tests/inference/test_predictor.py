@@ -290,6 +290,12 @@ def test_weights_without_a_tensor_are_refused(weights: Path, info: WeightsInfo, 
         build_network(info, load_tensors(tmp_path / "broken.safetensors"))
 
 
+def test_a_huge_network_is_refused_before_it_takes_memory(weights: Path, info: WeightsInfo) -> None:
+    huge = info.config.model_copy(update={"bottom_width": 10**7})
+    with pytest.raises(WeightsError, match="instead of"):
+        build_network(info.model_copy(update={"config": huge}), load_tensors(weights))
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "error"), [("cuda:99", "auto", DeviceError), ("cpu", "int8", ValueError)]
 )

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari_uml.results import SILENT, Opinion
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.extra_panel import NO_MAP, ExtraPanel
+from napari_uml.widgets.noise_panel import NoisePanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
 from napari_uml.widgets.places_panel import PlacesPanel
 from napari_uml.widgets.run_panel import RunPanel
@@ -129,3 +130,17 @@ def test_a_map_that_the_model_lacks_is_asked_for_once(
     box.setChecked(False)
     box.setChecked(True)
     assert len(predictor.asked) == asked
+
+
+@pytest.mark.parametrize(("change", "seen"), [(without_mask, 0), (without_class, 1)])
+def test_a_sweep_shows_the_plot_of_what_the_model_answers(
+    qtbot: QtBot, dock: AnalyseWidget, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch, change: Any, seen: int
+) -> None:
+    answering(monkeypatch, change, type(predictor))
+    run(qtbot, dock)
+    sweeper = dock.panels[NoisePanel].sweep
+    with qtbot.waitSignal(dock.bench.finished):
+        sweeper.start.click()
+    plots, keys = sweeper.plot.plots, sweeper.plot.keys
+    assert [plot.isHidden() for plot in plots] == [key.isHidden() for key in keys] == [seen == 1, seen == 0]
+    assert plots[seen].getAxis("bottom").label.isVisible()

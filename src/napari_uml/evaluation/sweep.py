@@ -80,10 +80,11 @@ class Sweep:
     plan
         What was tried.
     class_names
-        K names.
+        K names; none for a system that tells no classes apart.
     values
         By the name of a curve (the classes' beliefs, `uncertainty`, `mean pixel uncertainty`, `agreement`, perhaps
-        `agreement with truth`) an array (strengths, draws) in [0, 1]; NaN where nothing was tried yet. Agreement is the
+        `agreement with truth`; only what the system answers) an array (strengths, draws) in [0, 1]; NaN where nothing
+        was tried yet. Agreement is the
         mean Dice over the structures that either mask has, with the mask of the image without noise and corruption.
     """
 
@@ -94,7 +95,17 @@ class Sweep:
     @property
     def done(self) -> int:
         """Points that were tried."""
-        return int(np.isfinite(self.values[UNCERTAINTY]).sum())
+        return int(self._tried.sum())
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Those that were tried, once at least."""
+        return tuple(np.array(self.plan.strengths)[self._tried.any(axis=1)])
+
+    @property
+    def _tried(self) -> NDArray[np.bool_]:
+        """(strengths, draws)."""
+        return np.isfinite(next(iter(self.values.values())))
 
     def band(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Mean, lowest and highest value of a curve over the draws, (strengths,) each; NaN where there is none."""
@@ -134,6 +145,7 @@ def sweep(
     clean = predict(0.0, plan.seeds[0], None)
     scores = _scores(clean, clean, truth)
     seen: dict[tuple[float, Corruption | None, int], dict[str, float]] = {(0.0, None, 0): scores}
+    class_names = clean.opinion.class_names if "class" in clean.answers else ()
     values = {name: np.full((len(plan.strengths), len(plan.seeds)), np.nan) for name in scores}
     for draw, seed in enumerate(plan.seeds):
         for point, strength in enumerate(plan.strengths):
@@ -143,7 +155,7 @@ def sweep(
                 seen[key] = _scores(predict(sigma, seed, corruption), clean, truth)
             for name, value in seen[key].items():
                 values[name][point, draw] = value
-            yield Sweep(plan, clean.opinion.class_names, {name: array.copy() for name, array in values.items()})
+            yield Sweep(plan, class_names, {name: array.copy() for name, array in values.items()})
 
 
 def agreement(mask: NDArray[np.integer], other: NDArray[np.integer], structures: int) -> float:
@@ -154,21 +166,20 @@ def agreement(mask: NDArray[np.integer], other: NDArray[np.integer], structures:
 
 
 def in_words(sweep: Sweep) -> str:
-    """Where the answer breaks, in two sentences; empty before the undisturbed image was looked at."""
-    beliefs = np.array([sweep.band(name)[0] for name in sweep.class_names])
-    start = sweep.plan.strengths.index(sweep.plan.neutral)
-    if np.isnan(beliefs[:, start]).any():
+    """Where the answer breaks, a sentence a part of it; empty before the undisturbed image was looked at."""
+    if sweep.plan.neutral not in sweep.strengths:
         return ""
-    first = int(beliefs[:, start].argmax())
-    best = np.where(np.isnan(beliefs), -1, beliefs).argmax(axis=0)
-    changed = np.isfinite(beliefs[0]) & (best != first)
-    lost = sweep.band(AGREEMENT)[0] < GOOD_DICE
-    return " ".join(
-        [
-            _until(sweep, f"Most belief stays with {sweep.class_names[first]}", changed),
-            _until(sweep, f"The mask keeps a Dice of {GOOD_DICE:.2f}", lost),
-        ]
-    )
+    sentences = []
+    if sweep.class_names:
+        beliefs = np.array([sweep.band(name)[0] for name in sweep.class_names])
+        first = int(beliefs[:, sweep.plan.strengths.index(sweep.plan.neutral)].argmax())
+        best = np.where(np.isnan(beliefs), -1, beliefs).argmax(axis=0)
+        changed = np.isfinite(beliefs[0]) & (best != first)
+        sentences.append(_until(sweep, f"Most belief stays with {sweep.class_names[first]}", changed))
+    if AGREEMENT in sweep.values:
+        lost = sweep.band(AGREEMENT)[0] < GOOD_DICE
+        sentences.append(_until(sweep, f"The mask keeps a Dice of {GOOD_DICE:.2f}", lost))
+    return " ".join(sentences)
 
 
 def to_csv(sweep: Sweep, context: Sequence[tuple[str, str]] = ()) -> str:
@@ -192,24 +203,26 @@ def to_csv(sweep: Sweep, context: Sequence[tuple[str, str]] = ()) -> str:
 def _scores(one: Prediction, clean: Prediction, truth: NDArray[np.integer] | None) -> dict[str, float]:
     """The height of every curve."""
     opinion, structures = one.opinion, len(one.structure_names)
-    scores = dict(zip(opinion.class_names, map(float, opinion.belief), strict=True))
-    scores[UNCERTAINTY] = float(opinion.uncertainty)
-    scores[PIXEL_UNCERTAINTY] = float(one.pixel_uncertainty.mean(dtype=np.float64))
-    scores[AGREEMENT] = agreement(one.mask, clean.mask, structures)
-    if truth is not None:
-        scores[TRUTH] = agreement(one.mask, truth, structures)
+    scores = {}
+    if "class" in one.answers:
+        scores |= dict(zip(opinion.class_names, map(float, opinion.belief), strict=True))
+        scores[UNCERTAINTY] = float(opinion.uncertainty)
+    if "mask" in one.answers:
+        scores[PIXEL_UNCERTAINTY] = float(one.pixel_uncertainty.mean(dtype=np.float64))
+        scores[AGREEMENT] = agreement(one.mask, clean.mask, structures)
+        if truth is not None:
+            scores[TRUTH] = agreement(one.mask, truth, structures)
     return scores
 
 
 def _until(sweep: Sweep, what: str, broken: NDArray[np.bool_]) -> str:
     """Say up to which strength something holds, on either side of the neutral one."""
     strengths, start = sweep.plan.strengths, sweep.plan.strengths.index(sweep.plan.neutral)
-    known = np.isfinite(sweep.band(UNCERTAINTY)[0])
     name = "sigma" if sweep.plan.over == NOISE else KINDS[sweep.plan.over].title.lower()
     upward = [n for n in range(start, len(strengths)) if broken[n]]
     downward = [n for n in range(start + 1) if broken[n]]
     if not upward and not downward:
-        tried = np.array(strengths)[known]
+        tried = sweep.strengths
         reach = f"from {tried[0]:g} to" if tried[0] < sweep.plan.neutral else "up to"
         return f"{what} {reach} {name} {tried[-1]:g}, all that was tried."
     sides = []

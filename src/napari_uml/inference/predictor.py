@@ -316,7 +316,8 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
     WeightsError
         When a tensor is missing, left over or of another shape.
     """
-    network = make_network(info.config, download=False)
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced, or refused
+        network = make_network(info.config, download=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     network.load_state_dict(dict(tensors), assign=True)

@@ -17,16 +17,21 @@ STYLES = ("-", "--", "-.", ":")
 
 
 def sweep_figure(sweep: Sweep) -> Figure:
-    """Means over the draws as lines, their range as bands: the opinion at the left, the pixels at the right."""
+    """Means over the draws as lines, their range as bands: the opinion at the left, the pixels at the right.
+
+    What the system does not answer is left out.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Plot
 
     plot = Plot(figsize=(9, 3), dpi=DPI, layout="constrained")
     FigureCanvasAgg(plot)
-    axes = plot.subplots(1, 2, sharey=True)
     over = "noise sigma" if sweep.plan.over == NOISE else KINDS[sweep.plan.over].title
     opinion = (*sweep.class_names, UNCERTAINTY)
-    for axis, names in zip(axes, (opinion, [name for name in sweep.values if name not in opinion]), strict=True):
+    sides = [[name for name in sweep.values if (name in opinion) is wanted] for wanted in (True, False)]
+    shown = [names for names in sides if names]
+    axes = plot.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axis, names in zip(axes, shown, strict=True):
         for number, name in enumerate(names):
             mean, low, high = sweep.band(name)
             doubt = name in (UNCERTAINTY, PIXEL_UNCERTAINTY)

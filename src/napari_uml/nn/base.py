@@ -70,8 +70,9 @@ class Network(nn.Module):
     def __init__(self, config: UMLConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            known = torch.tensor(values, device="cpu")  # also where a network is built without memory for its weights
+            self.register_buffer(name, known[:, None, None], persistent=False)
 
     @cached_property
     def stride(self) -> int:

@@ -128,8 +128,6 @@ class SweepPlot(QWidget):
             plot.marker = pyqtgraph.InfiniteLine(0)
             self.plots.append(plot)
             self.layout().insertWidget(position, plot)
-        self.plots[0].getAxis("bottom").setStyle(showValues=False)
-        self.plots[1].setFixedHeight(HEIGHT + AXIS_HEIGHT)
 
     def _begin(self, sweep: Sweep) -> None:
         """Empty the plots, in the colours of the theme, and make the curves of a sweep."""
@@ -144,7 +142,18 @@ class SweepPlot(QWidget):
             plot.addItem(plot.marker, ignoreBounds=True)
             plot.setXRange(sweep.plan.strengths[0], sweep.plan.strengths[-1], padding=0.02)
             key.setText("&nbsp; ".join(map(key_words, shown)))
-        self.plots[1].setLabel("bottom", axis_title(sweep.plan.over))
+            for part in (plot, key):
+                part.setVisible(bool(shown))  # a system that finds no mask, or tells no classes apart
+        self._label_lowest(axis_title(sweep.plan.over))
+
+    def _label_lowest(self, title: str) -> None:
+        """Give the axis that both plots share to the lower one."""
+        lowest = next(plot for plot in reversed(self.plots) if not plot.isHidden())
+        for plot in self.plots:
+            plot.setLabel("bottom", title)
+            plot.getAxis("bottom").showLabel(plot is lowest)
+            plot.getAxis("bottom").setStyle(showValues=plot is lowest)
+            plot.setFixedHeight(HEIGHT + AXIS_HEIGHT * (plot is lowest))
 
     def _dress(self, plot: Any) -> None:
         """Take the colours of the theme."""
