@@ -1,20 +1,21 @@
 """Whether the gate for unfamiliar images sees what is unlike the training images.
 
-    python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FILE.csv] [--write FILE.safetensors]
+    python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FOLDER] [--write FILE.safetensors]
 
 The gate is fitted on the training and validation images of --trained-on. Printed is, for noisy validation images and
 for the images of the other sets, the AUROC of the distance against the clean validation images, with its 95 % interval,
 and the share above the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device
-plays no part. --write makes a copy of the weights with the gate in it.
+plays no part. -o writes the table, `ood-MODEL.csv` and `.md`; --write makes a copy of the weights with the gate in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
 from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
 from napari_uml.familiarity import picture_statistics
+from napari_uml.files import write_atomic
 from napari_uml.weights import find_weights, read_info, write_info
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_uml.weights import WeightsInfo
 
 SIGMAS = (0.05, 0.1, 0.2)
+Row: TypeAlias = tuple[str, int, float, float, float, float]
 HEADER = ("images", "n", "auroc", "low", "high", "above the threshold")
 
 
@@ -45,27 +48,45 @@ def main() -> None:
     parser.add_argument("model", help="name or path of a model")
     parser.add_argument("--trained-on", type=Path, nargs="+", required=True, help="its data sets")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="sets of another modality or origin")
-    parser.add_argument("-o", "--output", type=Path, help="also write the table, FILE.csv")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the table")
     parser.add_argument("--write", type=Path, help="also write the weights with the gate, FILE.safetensors")
     args = parser.parse_args()
 
     path = find_weights(args.model)
     info, datasets = read_info(path), [read_dataset(folder) for folder in args.trained_on]
     gate = fit_familiarity(datasets, info)
-    print(f"{gate.dataset}: {gate.n} training images, threshold {gate.threshold:.2f} from {gate.n_val} (val)")
+    about = f"{gate.dataset}: {gate.n} training images, threshold {gate.threshold:.2f} from {gate.n_val} (val)"
+    print(about)
     rows = list(measure(gate, info, datasets, [read_dataset(folder) for folder in args.others]))
     for row in rows:
         print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.0%}".format(*row))
     if args.output:
-        with args.output.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([HEADER, *rows])
+        write_table(args.output / f"ood-{info.name}", about, rows)
     if args.write:
         write_info(path, info.model_copy(update={"familiarity": gate}), args.write)
 
 
-def measure(
-    gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]
-) -> Iterator[tuple[str, int, float, float, float, float]]:
+def write_table(path: Path, about: str, rows: list[Row]) -> None:
+    """Write `.csv` and `.md`."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    write_atomic(path.with_suffix(".csv"), text.getvalue())
+    command = f"`python benchmarks/ood.py {' '.join(sys.argv[1:])}`"
+    lines = [
+        f"# Images unlike the training images of {path.name.removeprefix('ood-')}",
+        "",
+        command,
+        "",
+        f"{about}.",
+        "",
+        "| images | n | AUROC | above the threshold |",
+        "|---|---|---|---|",
+    ]
+    lines += ["| {} | {} | {:.3f} ({:.3f} to {:.3f}) | {:.0%} |".format(*row) for row in rows]
+    write_atomic(path.with_suffix(".md"), "\n".join(lines) + "\n")
+
+
+def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:
     """A row for every sigma and every other set; of a set without validation images, its test or training images."""
     clean = distances(gate, statistics_of(datasets, info, "val"))
     for sigma in SIGMAS:
@@ -92,9 +113,7 @@ def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.
     return np.array([gate.distance(one) for one in statistics])
 
 
-def row(
-    name: str, gate: Familiarity, clean: NDArray[np.float64], other: NDArray[np.float64]
-) -> tuple[str, int, float, float, float, float]:
+def row(name: str, gate: Familiarity, clean: NDArray[np.float64], other: NDArray[np.float64]) -> Row:
     """A line of the table."""
     score, positive = np.concatenate([clean, other]), np.arange(len(clean) + len(other)) >= len(clean)
     groups = np.arange(len(score)).astype(str)

@@ -203,7 +203,7 @@ def to_csv(sweep: Sweep, context: Sequence[tuple[str, str]] = ()) -> str:
 def _scores(one: Prediction, clean: Prediction, truth: NDArray[np.integer] | None) -> dict[str, float]:
     """The height of every curve."""
     opinion, structures = one.opinion, len(one.structure_names)
-    scores = {}
+    scores: dict[str, float] = {}
     if "class" in one.answers:
         scores |= dict(zip(opinion.class_names, map(float, opinion.belief), strict=True))
         scores[UNCERTAINTY] = float(opinion.uncertainty)
