@@ -5,8 +5,8 @@
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
 from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
 of ham10000 or drishti, several draws each, and start and new model are compared on the rest of the target and on the
-old validation images. OUT keeps every run and every result; the same command goes on where it stopped. `--small` does
-all of it with a few images of 64 x 64 pixels, to try it out.
+old validation images. OUT keeps every run and every result, as `finetune_gain.csv` and, summed up, `.md`; the same
+command goes on where it stopped. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_dataset
@@ -102,6 +103,9 @@ def main() -> None:
             rows.append(row)
             print("  ".join(map(str, row)), flush=True)
             write_table(args.output / "finetune_gain.csv", rows)
+    text = summary(rows)
+    print(text)
+    write_atomic(args.output / "finetune_gain.md", text)
 
 
 def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
@@ -217,6 +221,27 @@ def rows_of(found: Comparison, about: tuple[Any, ...], minutes: float) -> Iterat
             ends = [None if end is None else round(end, 4) for end in (change.low, change.high)]
             values = [round(v, 4) for v in (before[name].value, found.after.metrics[name].value, change.value)]
             yield (*about, name, *values, *ends, change.n, round(minutes, 1))
+
+
+def summary(rows: Sequence[tuple[Any, ...]]) -> str:
+    """A Markdown table: means over the draws, their smallest and largest change, and how many are not by chance."""
+    lines = [
+        "| target | images | on | figure | before | after | change: mean (range of the draws) | better, worse | minutes |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    of_draws: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in (dict(zip(COLUMNS, row, strict=True)) for row in rows):
+        of_draws.setdefault((row["target"], row["images"], row["on"], row["figure"]), []).append(row)
+    for (target, images, on, figure), draws in of_draws.items():
+        before, after, change = (mean(d[name] for d in draws) for name in ("before", "after", "difference"))
+        changes = [d["difference"] for d in draws]
+        better = sum(d["low"] is not None and d["low"] > 0 for d in draws)
+        worse = sum(d["high"] is not None and d["high"] < 0 for d in draws)
+        name = figure.replace("dice_present/", "Dice ").replace("auc", "AUC")
+        spread = f"{change:+.3f} ({min(changes):+.3f} to {max(changes):+.3f})"
+        told = f"{better}, {worse} of {len(draws)} | {max(d['minutes'] for d in draws):.1f}"
+        lines.append(f"| {target} | {images} | {on} | {name} | {before:.3f} | {after:.3f} | {spread} | {told} |")
+    return "\n".join(lines) + "\n"
 
 
 def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
