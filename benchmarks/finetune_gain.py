@@ -226,7 +226,7 @@ def rows_of(found: Comparison, about: tuple[Any, ...], minutes: float) -> Iterat
 def summary(rows: Sequence[tuple[Any, ...]]) -> str:
     """A Markdown table: means over the draws, their smallest and largest change, and how many are not by chance."""
     lines = [
-        "| target | images | on | figure | before | after | change: mean (range of the draws) | better, worse | minutes |",
+        "| target | images | on | figure | before | after | change: mean (range) | better, worse | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     of_draws: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
