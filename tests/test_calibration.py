@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from napari_uml.calibration import Calibration
+from napari_uml.calibration import BETWEEN, INSIDE, Calibration, Contours
+from napari_uml.results import Opinion
 
 KNOTS = (
     {"uncertainty": 0.1, "chance": 0.02, "low": 0.0, "high": 0.1},
@@ -35,6 +37,19 @@ def test_a_case_is_referred_above_the_threshold_alone() -> None:
 
 def test_the_source_names_data_set_and_number() -> None:
     assert made().source == "Sim val, n = 50"
+
+
+def test_a_class_set_has_the_classes_that_are_probable_enough() -> None:
+    opinion = Opinion.from_evidence(("a", "b", "c"), np.array([5.0, 2.0, 0.0]))  # p = 0.6, 0.3, 0.1
+    assert made().class_set(opinion) is None
+    assert made(class_set_threshold=0.2).class_set(opinion) == ("a", "b")
+    assert made(class_set_threshold=0.7).class_set(opinion) == ()
+    assert made(class_set_threshold=0.0).class_set(opinion) == ("a", "b", "c")
+
+
+def test_zones_are_nested() -> None:
+    contours = Contours(inner=0.8, outer=0.2, spared=0.05, coverage=0.9, n=50)
+    assert contours.zones(np.array([[0.1, 0.2], [0.79, 0.8]])).tolist() == [[0, BETWEEN], [BETWEEN, INSIDE]]
 
 
 @pytest.mark.parametrize(

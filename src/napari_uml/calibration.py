@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_uml.results import Opinion
+
 Share = Annotated[float, Field(ge=0, le=1)]
+
+BETWEEN, INSIDE = 1, 2
+"""Zones of a structure with a stated coverage: between its outer and its inner outline, and inside the inner one."""
 
 
 class Knot(Settings):
@@ -66,6 +71,10 @@ class Contours(Settings):
     spared: Share
     coverage: Share
     n: Annotated[int, Field(ge=1)]
+
+    def zones(self, probability: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """`INSIDE`, `BETWEEN` or 0 outside, of the structure's calibrated p (any shape)."""
+        return (probability >= self.outer).astype(np.uint8) + (probability >= self.inner)
 
 
 class Chance(NamedTuple):
@@ -170,6 +179,16 @@ class Calibration(Settings):
             known = ", ".join(self.structures) or "(there are none)"
             raise ValueError(f"Expected a structure with a map ({known}), got {structure!r}.")
         return chances(self.structures[structure], uncertainty)[0]
+
+    def class_set(self, opinion: Opinion) -> tuple[str, ...] | None:
+        """The classes that hold the true one with the chance `set_coverage`; None where that was not calibrated.
+
+        It may be empty: no class is as probable as that of nine in ten calibration images.
+        """
+        threshold = self.class_set_threshold
+        if threshold is None:
+            return None
+        return tuple(n for n, p in zip(opinion.class_names, opinion.probability, strict=True) if p >= threshold)
 
     def refers(self, uncertainty: float) -> bool:
         """Whether the chance of an error is above the threshold."""

@@ -16,12 +16,14 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import parse_box, result_folders
 from napari_uml.data.reading import read_image
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.run_record import read_run
 from napari_uml.results import Box, Corruption
+from napari_uml.weights import read_info, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +118,45 @@ def test_command_gives_the_numbers_of_python_and_replay_agrees(
 def cpu() -> str:
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@pytest.fixture
+def calibrated(weights: Path, tmp_path: Path) -> Path:
+    """Weights with a class set that holds every class, and outlines of the union alone."""
+    contours = {"disc": Contours(inner=0.7, outer=0.3, spared=0.05, coverage=0.9, n=20)}
+    knots = (Knot(uncertainty=0, chance=0.1, low=0, high=0.2),)
+    calibration = Calibration(
+        dataset="x", split="val", n=20, knots=knots, referral_threshold=0.5, class_set_threshold=0.0, contours=contours
+    )
+    write_info(weights, read_info(weights).model_copy(update={"calibration": calibration}), tmp_path / "c.safetensors")
+    return tmp_path / "c.safetensors"
+
+
+def test_class_set_and_outlines_of_a_calibrated_model_are_written(
+    run: Callable[..., tuple[int, str, str]], calibrated: Path, photo: Path, tmp_path: Path
+) -> None:
+    out, options = tmp_path / "out", ("-m", calibrated, "--device", "cpu", "--precision", "float32", "--outlines")
+    assert run("predict", photo, "-o", out, *options)[0] == 0
+    with (out / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        assert [row["class set"] for row in csv.DictReader(file)] == ["normal or glaucoma"]
+    p = UMLPredictor.load(calibrated, "cpu", "float32").predict(read_image(photo).pixels).pixel_probability
+    disc = p[1] + p[2]
+    np.testing.assert_array_equal(tifffile.imread(out / "zones-disc.tif"), (disc >= 0.3) * 1 + (disc >= 0.7))
+    for name in ("labels.tif", "uncertainty.tif", "overlay.png", "run.json", "results.csv"):
+        (out / name).unlink()
+    code, _, errors = run("predict", photo, "-o", out, *options)
+    assert code == 2
+    assert "zones-disc.tif" in errors
+    assert not (out / "labels.tif").exists()
+
+
+def test_outlines_of_a_model_without_them_are_refused(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    code, _, errors = run("predict", photo, "-o", tmp_path / "out", "-m", weights, "--outlines")
+    assert code == 2
+    assert "Expected a model whose outlines were calibrated, tiny has none" in errors
+    assert not (tmp_path / "out").exists()
 
 
 def test_table_has_a_line_an_image_and_a_slice_in_the_order_typed(

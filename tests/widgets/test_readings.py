@@ -119,6 +119,16 @@ def test_a_threshold_of_nothing_refers_every_image_and_says_why() -> None:
     assert trust_in(OPINION, aimed).referral.endswith("keeps errors below 5\N{NO-BREAK SPACE}%.")
 
 
+def test_trust_names_the_classes_that_are_still_possible() -> None:
+    assert "coverage" not in trust_in(OPINION, calibrated(0.5)).line
+    both, one, none = (
+        trust_in(OPINION, calibrated(0.5).model_copy(update={"class_set_threshold": at})).line for at in (0.1, 0.5, 0.9)
+    )
+    assert both.endswith("With 90\N{NO-BREAK SPACE}% coverage: <b>a or b</b>")
+    assert one.endswith("<b>a</b>")
+    assert none.endswith("No class is probable enough for 90\N{NO-BREAK SPACE}% coverage.")
+
+
 def test_a_pixel_has_a_size_where_the_layer_has_a_unit_of_length() -> None:
     plane = Reading("none")
     assert pixel_size(Image(np.zeros((8, 9)), scale=(2, 3)), plane, 2) is None

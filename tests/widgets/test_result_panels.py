@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from napari.layers import Labels
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
-from napari_uml.calibration import Calibration, Knot
+from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.widgets.analyse import AnalyseWidget
-from napari_uml.widgets.extra_panel import ExtraPanel
+from napari_uml.widgets.extra_panel import NO_MAP, ExtraPanel
 from napari_uml.widgets.layers import is_result
 from napari_uml.widgets.measurements_panel import MeasurementsPanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
@@ -217,6 +218,29 @@ def test_the_masks_in_between_bring_a_run_of_their_own(
         box.setChecked(False)
     assert len(viewer.layers) == 3
     assert not dock.session.details
+
+
+def test_zones_of_a_stack_follow_its_probabilities_and_are_missed_where_nothing_was_calibrated(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    panel = dock.panels[ExtraPanel]
+    box = panel.boxes["Outlines with 90 % coverage"]
+    viewer.add_image(RNG.random((3, 32, 40)), name="scan")
+    dock.session.slices = "all"
+    box.setChecked(True)
+    run(qtbot, dock)
+    assert panel.note.text() == NO_MAP
+    contours = {"lesion": Contours(inner=0.9, outer=0.2, spared=0.05, coverage=0.9, n=20)}
+    knots = (Knot(uncertainty=0, chance=0.1, low=0, high=0.2),)
+    calibration = Calibration(dataset="x", split="val", n=20, knots=knots, referral_threshold=0.5, contours=contours)
+    result = dock.session.result
+    info = result.loaded.info.model_copy(update={"calibration": calibration})
+    dock.session.result = replace(result, loaded=replace(result.loaded, info=info))
+    qtbot.waitUntil(lambda: "scan outlines lesion" in viewer.layers)
+    p = result.prediction.pixel_probability[:, 1]
+    layer = viewer.layers["scan outlines lesion"]
+    np.testing.assert_array_equal(layer.data, (p >= 0.2) * 1 + (p >= 0.9))
+    assert layer.contour > 0
 
 
 def test_a_further_layer_that_the_user_deletes_stays_away(

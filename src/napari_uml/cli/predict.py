@@ -51,6 +51,9 @@ def predict(
     slice_number: Annotated[
         int | None, typer.Option("--slice", help="Look at this slice of a stack only, from 0; without it, at all.")
     ] = None,
+    outlines: Annotated[
+        bool, typer.Option("--outlines", help="Also write zones-STRUCTURE.tif: inner and outer outline, 90 % coverage.")
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find structures, class and uncertainty; write labels, uncertainty, overlay, table and run record.
@@ -64,6 +67,7 @@ def predict(
     from napari_uml.inference.run_record import RunSettings
     from napari_uml.inference.saving import RESULTS, file_names
     from napari_uml.inference.tables import write_results
+    from napari_uml.inference.zones import zone_files
 
     settings = RunSettings(
         sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number,
@@ -76,9 +80,12 @@ def predict(
             [table, *(f / name for image, f in zip(images, folders, strict=True) for name in file_names(image))]
         )
     predictor = UMLPredictor.load(model, device, precision)
+    zones = zone_files(predictor.info) if outlines else ()
+    if not overwrite:
+        refuse_existing([folder / name for folder in folders for name in zones])
     records: list[RunRecord] = []
     try:
-        for record in _predict_all(predictor, images, folders, settings, overwrite):
+        for record in _predict_all(predictor, images, folders, settings, outlines, overwrite):
             records.append(record)
     finally:  # an interrupted cohort keeps what is done
         if records:
@@ -143,7 +150,12 @@ def in_words(record: RunRecord) -> str:
 
 
 def _predict_all(
-    predictor: UMLPredictor, images: Sequence[Path], folders: Sequence[Path], settings: RunSettings, overwrite: bool
+    predictor: UMLPredictor,
+    images: Sequence[Path],
+    folders: Sequence[Path],
+    settings: RunSettings,
+    outlines: bool,
+    overwrite: bool,
 ) -> Iterator[RunRecord]:
     """The record of every image that could be analysed, once it is saved; of several, the others are reported."""
     from napari_uml.errors import UMLError
@@ -152,7 +164,7 @@ def _predict_all(
         all_images = bar.add_task("images", total=len(images), visible=len(images) > 1)
         for path, folder in zip(images, folders, strict=True):
             try:
-                yield _predict_one(predictor, path, folder, settings, overwrite, bar)
+                yield _predict_one(predictor, path, folder, settings, outlines, overwrite, bar)
             except (UMLError, ValueError) as error:
                 if len(images) == 1:
                     raise
@@ -162,12 +174,21 @@ def _predict_all(
 
 
 def _predict_one(
-    predictor: UMLPredictor, path: Path, folder: Path, settings: RunSettings, overwrite: bool, bar: Progress
+    predictor: UMLPredictor,
+    path: Path,
+    folder: Path,
+    settings: RunSettings,
+    outlines: bool,
+    overwrite: bool,
+    bar: Progress,
 ) -> RunRecord:
     from napari_uml.data.reading import read_image
     from napari_uml.inference.analysis import analyse
     from napari_uml.inference.saving import save_prediction
+    from napari_uml.inference.zones import outline_zones, save_zones
 
     done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
     save_prediction(folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite)
+    if outlines:
+        save_zones(folder, done.image, outline_zones(done.prediction, predictor.info), overwrite=overwrite)
     return done.record

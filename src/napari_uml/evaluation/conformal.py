@@ -38,11 +38,6 @@ def class_set_threshold(true_probability: Array, coverage: float = COVERAGE) -> 
     return lower_quantile(true_probability, coverage)
 
 
-def class_set(probability: NDArray[np.floating], threshold: float) -> NDArray[np.intp]:
-    """Numbers of the classes whose p, of (K,), reaches the threshold, ascending; it may be empty."""
-    return np.flatnonzero(probability >= threshold)
-
-
 def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float = SPARED) -> tuple[float, float] | None:
     """The least inner and the greatest outer threshold that hold for one image (see `Contours`); None without truth.
 

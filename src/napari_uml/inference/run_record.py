@@ -88,13 +88,20 @@ class ModelRecord(Settings):
 
 
 class OpinionRecord(Settings):
-    """An opinion about the class: beliefs and uncertainty sum to 1, probabilities too; see `Opinion`."""
+    """An opinion about the class: beliefs and uncertainty sum to 1, probabilities too; see `Opinion`.
+
+    Attributes
+    ----------
+    class_set
+        Classes that hold the true one with a stated chance, see `Calibration.class_set`; None: not calibrated.
+    """
 
     predicted: str
     belief: dict[str, float]
     probability: dict[str, float]
     uncertainty: float
     measure: Measure = "vacuity"
+    class_set: tuple[str, ...] | None = None
 
 
 class SliceRecord(Settings):
@@ -207,7 +214,7 @@ def make_record(
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
         evidence_scales=prediction.evidence_scales,
-        opinion=_opinion_record(prediction.opinion),
+        opinion=_opinion_record(prediction.opinion, info),
         slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
         answers=prediction.answers,
         measure=prediction.measure,
@@ -252,13 +259,14 @@ def _input_record(image: LoadedImage) -> InputRecord:
     )
 
 
-def _opinion_record(opinion: Opinion) -> OpinionRecord:
+def _opinion_record(opinion: Opinion, info: WeightsInfo) -> OpinionRecord:
     return OpinionRecord(
         predicted=opinion.predicted,
         belief=dict(zip(opinion.class_names, map(float, opinion.belief), strict=True)),
         probability=dict(zip(opinion.class_names, map(float, opinion.probability), strict=True)),
         uncertainty=float(opinion.uncertainty),
         measure=opinion.measure,
+        class_set=info.calibration.class_set(opinion) if info.calibration else None,
     )
 
 
@@ -273,7 +281,7 @@ def _slice_record(
     known = image.spacing is not None and unit == image.units[-2] != "pixel"
     spacing = (image.spacing[-2], image.spacing[-1]) if image.spacing is not None and known else None
     return SliceRecord(
-        opinion=_opinion_record(prediction.opinions[number]),
+        opinion=_opinion_record(prediction.opinions[number], info),
         looked_at=prediction.looked_at[number],
         mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),

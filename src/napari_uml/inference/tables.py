@@ -19,15 +19,18 @@ Row = dict[str, str | int | float]
 
 WHOLE_STACK = "all"
 """What the column `slice` says in the line about a whole stack."""
+CLASS_SET = "class set"
+"""Heading of the classes that hold the true one with the chance that the model's card states."""
 
 
 def result_rows(record: RunRecord) -> list[Row]:
     """The lines about one run, as column and value.
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
-    slice, predicted, `p CLASS`, `belief CLASS`, u, mean pixel u, the measurements (with ` low` and ` high`, the
-    plausible range), sigma, seed, model, device, precision. A number that is undefined is an empty cell. What a model
-    does not answer has no column, and one without evidence has `entropy` for u and no beliefs.
+    slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model), mean pixel u, the measurements
+    (with ` low` and ` high`, the plausible range), sigma, seed, model, device, precision. A number that is undefined
+    is an empty cell. What a model does not answer has no column, and one without evidence has `entropy` for u and no
+    beliefs.
     """
     image, settings = record.image, record.settings
     start: Row = {"file": image.path or image.name}
@@ -84,7 +87,8 @@ def _opinion_cells(record: RunRecord, opinion: OpinionRecord) -> Row:
     cells |= {f"p {name}": value for name, value in opinion.probability.items()}
     if opinion.measure == "vacuity":
         cells |= {f"belief {name}": value for name, value in opinion.belief.items()}
-    return cells | {SYMBOLS[opinion.measure]: opinion.uncertainty}
+    cells |= {SYMBOLS[opinion.measure]: opinion.uncertainty}
+    return cells if opinion.class_set is None else cells | {CLASS_SET: " or ".join(opinion.class_set)}
 
 
 def _mean_cells(record: RunRecord, mean: float) -> Row:

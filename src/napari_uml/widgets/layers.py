@@ -106,7 +106,7 @@ class ResultLayers:
         array
             (H, W) or (D, H, W), on the grid of the image.
         style
-            As napari's layers take it.
+            As napari's layers take it, and `contour`, the width of a labels layer's outlines.
         """
         data, where = _placed(array, source, result)
         self._put(source, role, data, where, style)
@@ -170,7 +170,9 @@ class ResultLayers:
         name = f"{source.name} {role}"
         layer: Layer
         if "features" in style:
-            layer = Labels(data, name=name, metadata=mark, visible=False, **where, **style)
+            given = {key: value for key, value in style.items() if key != "contour"}
+            layer = Labels(data, name=name, metadata=mark, visible=False, **where, **given)
+            layer.contour = style.get("contour", 0)
             layer.events.paint.connect(self._on_painted)
         else:
             layer = Image(data, name=name, metadata=mark, visible=False, **where, **style)

@@ -24,7 +24,7 @@ class Trust:
     Attributes
     ----------
     line
-        One line.
+        One line, and another with the classes that are still possible.
     explanation
         Where it comes from.
     referral
@@ -50,9 +50,19 @@ def trust_in(opinion: Opinion, calibration: Calibration | None) -> Trust:
         f"of {opinion.uncertainty:.2f} (95 % interval {percent(chance.low)} to {percent(chance.high)}).\n"
         "Images of another kind or from another device may fare worse."
     )
+    classes = calibration.class_set(opinion)
+    if classes is not None:
+        line += f"<br>{_class_set(classes, calibration.set_coverage)}"
     if not calibration.refers(opinion.uncertainty):
         return Trust(line, explanation)
     return Trust(line, explanation, _referral(calibration))
+
+
+def _class_set(classes: tuple[str, ...], coverage: float) -> str:
+    """The classes that are still possible; none when the image is less like any class than most are."""
+    if not classes:
+        return f"No class is probable enough for {percent(coverage)} coverage."
+    return f"With {percent(coverage)} coverage: <b>{' or '.join(classes)}</b>"
 
 
 def _referral(calibration: Calibration) -> str:

@@ -1,0 +1,74 @@
+"""Nested outlines of the structures with a stated coverage, from a prediction and its model's calibration."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from napari_uml.errors import UMLError
+from napari_uml.files import refuse_existing
+from napari_uml.inference.saving import write_tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_uml.data.reading import LoadedImage
+    from napari_uml.results import Prediction
+    from napari_uml.weights import WeightsInfo
+
+
+def outline_zones(prediction: Prediction, info: WeightsInfo) -> dict[str, NDArray[np.uint8]]:
+    """A map of the prediction's size by structure or union: 2 inside the inner outline, 1 between both, 0 outside.
+
+    Empty for a model without such outlines; what they mean is said at `Contours`.
+    """
+    if info.calibration is None or "mask" not in prediction.answers:
+        return {}
+    probability, axis = prediction.pixel_probability, prediction.mask.ndim - 2
+    return {
+        name: contours.zones(probability.take(info.task.members(name), axis=axis).sum(axis=axis))
+        for name, contours in info.calibration.contours.items()
+    }
+
+
+def zone_files(info: WeightsInfo) -> tuple[str, ...]:
+    """Names of the files that `save_zones` writes for a model.
+
+    Raises
+    ------
+    UMLError
+        When the model has no outlines, with what to do.
+    """
+    if info.calibration is None or not info.calibration.contours:
+        raise UMLError(
+            f"Expected a model whose outlines were calibrated, {info.name} has none; calibrate it with `napari-uml "
+            "calibrate`, or leave --outlines out."
+        )
+    return tuple(map(_file_name, info.calibration.contours))
+
+
+def save_zones(
+    folder: Path, image: LoadedImage, zones: Mapping[str, NDArray[np.uint8]], *, overwrite: bool = False
+) -> tuple[Path, ...]:
+    """Write `zones-STRUCTURE.tif` for every structure of `outline_zones`, as the labels are written.
+
+    Raises
+    ------
+    UMLError
+        When a file is there already and `overwrite` is off, or cannot be written.
+    """
+    paths = {folder / _file_name(name): values for name, values in zones.items()}
+    if not overwrite:
+        refuse_existing(paths)
+    for path, values in paths.items():
+        write_tiff(path, values, image.spacing, image.units)
+    return tuple(paths)
+
+
+def _file_name(structure: str) -> str:
+    safe = re.sub(r"[^\w-]+", "_", structure)
+    return f"zones-{safe}.tif"
