@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_uml.widgets.bench import position_in, source_of
 from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.layer_arrays import position_in, source_of
 from napari_uml.widgets.layers import ResultLayers
 from napari_uml.widgets.session import Result, Session
 

@@ -14,9 +14,9 @@ from napari_uml.calibration import Calibration, Knot
 from napari_uml.config import Measurement, Task
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
 from napari_uml.results import Box, Opinion
-from napari_uml.widgets.bench import element_at, position_in, source_of
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.layer_arrays import element_at, position_in, source_of
 from napari_uml.widgets.measured import Measured, as_csv, measure_result, words
 from napari_uml.widgets.reading_modes import Reading
 from napari_uml.widgets.readout import as_html, in_words, pixel_at

@@ -19,7 +19,7 @@ from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, r
 from napari_uml.data.training_list import TrainingList
 from napari_uml.weights import ModelEntry
 from napari_uml.widgets.panel import Scroll
-from napari_uml.widgets.training_list import TrainingListPanel, panel
+from napari_uml.widgets.training_list import TrainingListPanel, panel, questions
 from napari_uml.widgets.training_list.current import labels_layers, take_current
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
@@ -43,7 +43,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
     entry = ModelEntry("fake", "Fake model", "bundled", tmp_path / "fake.safetensors", 1)
     monkeypatch.setattr(panel, "list_models", lambda: (entry,))
-    monkeypatch.setattr(panel, "read_info", lambda path: MODEL_INFO)
+    monkeypatch.setattr(questions, "read_info", lambda path: MODEL_INFO)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_data_set_is_added_and_has_thumbnails(qtbot, dock, tmp_path):
 def test_class_and_split_are_edited_in_place_and_saved(dock):
     for name in ("patient1_left", "patient1_right"):
         dock.rows.add_array(GREY, name=name)
-    dock._show()
+    dock.show_rows()
     rows = dock.view.rows
     assert rows.setData(rows.index(0, CLASS), "malignant")
     assert rows.setData(rows.index(0, SPLIT), "val")
@@ -205,7 +205,7 @@ def test_a_problem_leads_to_its_row(qtbot, dock, tmp_path):
 
 def test_every_change_takes_what_a_check_found_back(qtbot, dock):
     dock.rows.add_array(GREY)
-    dock._show()
+    dock.show_rows()
     assert checked(qtbot, dock)
     dock.view.split.click()
     assert dock.problems() == ()
@@ -214,7 +214,7 @@ def test_every_change_takes_what_a_check_found_back(qtbot, dock):
 
 def test_removed_rows_leave_after_a_question(dock, monkeypatch):
     image = dock.rows.add_array(GREY).image
-    dock._show()
+    dock.show_rows()
     dock.select_row(image)
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
     dock.view.remove.click()
@@ -233,7 +233,7 @@ def shown(qtbot: QtBot, dock: TrainingListPanel, button: QPushButton) -> str:
 def test_the_most_uncertain_image_is_annotated_saved_and_followed_by_the_next(qtbot, dock):
     for name in ("a", "b"):
         dock.rows.add_array(GREY, name=name)
-    dock._show()
+    dock.show_rows()
     assert dock.view.next.text() == "Next image (2)"
     first = shown(qtbot, dock, dock.view.next)
     assert first == "images/a.png"
@@ -253,7 +253,7 @@ def test_the_most_uncertain_image_is_annotated_saved_and_followed_by_the_next(qt
 
 def test_without_a_model_images_come_bare_and_nothing_painted_is_no_mask(qtbot, dock):
     dock.rows.add_array(GREY, name="a")
-    dock._show()
+    dock.show_rows()
     dock.view.model.setCurrentIndex(dock.view.model.findData(""))
     shown(qtbot, dock, dock.view.next)
     dock.view.label.setCurrentIndex(dock.view.label.findData("normal"))
@@ -265,7 +265,7 @@ def test_without_a_model_images_come_bare_and_nothing_painted_is_no_mask(qtbot, 
 def test_a_skipped_image_comes_again_at_the_end(qtbot, dock):
     for name in ("a", "b"):
         dock.rows.add_array(GREY, name=name)
-    dock._show()
+    dock.show_rows()
     order = [shown(qtbot, dock, button) for button in (dock.view.next, dock.view.skip, dock.view.skip)]
     assert order[0] == order[2] != order[1]
 
@@ -274,7 +274,7 @@ def test_an_image_that_cannot_be_read_does_not_hold_up_the_others(qtbot, dock):
     for name in ("a", "b"):
         dock.rows.add_array(GREY, name=name)
     (dock.folder / "images" / "a.png").write_bytes(b"broken")
-    dock._show()
+    dock.show_rows()
     assert shown(qtbot, dock, dock.view.next) == "images/b.png"
 
 
@@ -283,7 +283,7 @@ def test_a_failing_model_is_told_and_next_stays_usable(qtbot, dock, predictor: F
         raise MemoryError
 
     dock.rows.add_array(GREY)
-    dock._show()
+    dock.show_rows()
     predictor.before_slice = fail
     with qtbot.waitSignal(dock.annotator.failed, timeout=20_000):
         dock.view.next.click()
@@ -348,7 +348,7 @@ def test_closing_stops_what_goes_on(qtbot, dock, tmp_path):
 def test_the_button_that_saves_a_proposal_is_scrolled_to(qtbot, dock):
     for number in range(4):
         dock.rows.add_array(GREY, name=str(number))
-    dock._show()
+    dock.show_rows()
     area = Scroll(dock)
     qtbot.addWidget(area)
     area.resize(300, 200)

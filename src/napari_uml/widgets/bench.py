@@ -14,6 +14,7 @@ from napari_uml.errors import WeightsError
 from napari_uml.weights import list_models
 from napari_uml.widgets.geometry import placement, rectangle
 from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.layer_arrays import array_of, position_in, source_of
 from napari_uml.widgets.layers import ResultLayers, is_result
 from napari_uml.widgets.preferences import Preferences, read_preferences, use_cache_folder, watch_preferences
 from napari_uml.widgets.session import (
@@ -22,7 +23,6 @@ from napari_uml.widgets.session import (
     Progress,
     Result,
     Session,
-    Source,
     State,
     SweepResult,
     missing_input,
@@ -31,7 +31,7 @@ from napari_uml.widgets.still_window import still_window
 from napari_uml.widgets.worker import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import napari.viewer
     from napari.layers import Layer
@@ -329,31 +329,3 @@ class Bench(QObject):
             self._unfinished = False
             self.session.state = State.IDLE
             self.finished.emit()
-
-
-def array_of(layer: Layer) -> Any:
-    """The array of a layer, at full resolution."""
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def source_of(layer: Layer) -> Source:
-    """An image layer as plain values."""
-    shape = tuple(int(length) for length in array_of(layer).shape)
-    return Source(str(layer.unique_id), layer.name, shape, bool(layer.rgb))
-
-
-def position_in(layer: Layer, point: Sequence[float]) -> tuple[int, ...]:
-    """The element of a layer's array at a point of the world; the nearest one when it lies outside."""
-    shape = array_of(layer).shape
-    index = np.zeros(len(shape), dtype=int)
-    index[: layer.ndim] = np.rint(layer.world_to_data(point)).astype(int)
-    return tuple(int(i) for i in np.clip(index, 0, np.array(shape) - 1))
-
-
-def element_at(layer: Layer, point: Sequence[float]) -> tuple[int, ...] | None:
-    """The element of a layer's array at a point of the world; None when it lies outside."""
-    shape = array_of(layer).shape
-    index = np.rint(layer.world_to_data(point)).astype(int)
-    if (index < 0).any() or (index >= shape[: layer.ndim]).any():
-        return None
-    return (*(int(i) for i in index), *(0,) * (len(shape) - layer.ndim))

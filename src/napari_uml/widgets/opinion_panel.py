@@ -11,7 +11,7 @@ from napari_uml.errors import WeightsError
 from napari_uml.results import PARTS, SILENT
 from napari_uml.weights import read_info
 from napari_uml.widgets.belief_bars import BeliefBars
-from napari_uml.widgets.bench import element_at
+from napari_uml.widgets.layer_arrays import element_at
 from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.readout import PixelOpinion, pixel_at

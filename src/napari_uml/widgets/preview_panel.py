@@ -16,7 +16,7 @@ from napari_uml.errors import UMLError
 from napari_uml.inference.likeness import unlike_training
 from napari_uml.weights import read_info
 from napari_uml.widgets.background import Background
-from napari_uml.widgets.bench import array_of
+from napari_uml.widgets.layer_arrays import array_of
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.reading_modes import take
 

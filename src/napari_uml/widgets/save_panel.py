@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
 from napari_uml.inference.reproduce import Recipe, as_command, as_python
 from napari_uml.widgets.background import Background
-from napari_uml.widgets.bench import array_of
 from napari_uml.widgets.geometry import pixel_size
+from napari_uml.widgets.layer_arrays import array_of
 from napari_uml.widgets.origin import files_of
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.save_job import Material, Saved, find_recipe, missing_file, save

@@ -15,9 +15,9 @@ from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
 from napari_uml.files import replacing, write_atomic
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.widgets.amount import leave_wheel
-from napari_uml.widgets.bench import array_of
 from napari_uml.widgets.gentle_import import import_plots
 from napari_uml.widgets.jobs import sweep_job
+from napari_uml.widgets.layer_arrays import array_of
 from napari_uml.widgets.layers import is_result
 from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow, scroll_to
 from napari_uml.widgets.session import State, SweepResult, ready_reason

@@ -133,6 +133,10 @@ class Layout:
         items = [*((entry.title, entry.name) for entry in models), (SCRATCH, "")]
         fill(self.model, items, items[0][1] if first else before)
 
+    def selected_images(self) -> list[str]:
+        """The images of the selected rows."""
+        return [self.rows.records[index.row()].image for index in self.table.selectionModel().selectedRows()]
+
     def chosen_model(self) -> ModelEntry | None:
         """The model that proposes; None: none."""
         return next((entry for entry in self.models if entry.name == self.model.currentData()), None)

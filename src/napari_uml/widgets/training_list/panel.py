@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox, QShortcut, QWidget
+from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_uml.data.annotate_next import to_annotate
 from napari_uml.data.splitting import suggest_split
 from napari_uml.data.training_list import TrainingList
 from napari_uml.errors import UMLError
-from napari_uml.weights import list_models, read_info
+from napari_uml.weights import list_models
 from napari_uml.widgets.background import Background
-from napari_uml.widgets.loading import FILTER
 from napari_uml.widgets.panel import scroll_to
 from napari_uml.widgets.training_list import work
 from napari_uml.widgets.training_list.annotator import Annotator
 from napari_uml.widgets.training_list.current import take_current
-from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.layout import Layout
-from napari_uml.widgets.training_list.names_dialog import NamesDialog
+from napari_uml.widgets.training_list.questions import Questions
 from napari_uml.widgets.training_list.remembered import last_folder, remember_folder
 from napari_uml.widgets.training_list.table import RowsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
-    from napari_uml.config import Task
     from napari_uml.data.dataset import DatasetInfo, Problem, Split
     from napari_uml.widgets.background import Work
     from napari_uml.widgets.session import Predictor
+    from napari_uml.widgets.training_list.dialogs import AddDialog
     from napari_uml.widgets.training_list.table import Edit
 
 
@@ -77,6 +75,7 @@ class TrainingListPanel(QWidget):
         self._is_checked = False
         self._refused: list[str] = []
         self.view = Layout(self)
+        self.asked = Questions(self)
         self.annotator = Annotator(viewer, self, load, self)
         self._adding, self._checking, self._drawing = (Background(self, self) for _ in range(3))
         self._draw, self._scroll = (QTimer(self, singleShot=True, interval=wait) for wait in (50, 0))
@@ -85,7 +84,7 @@ class TrainingListPanel(QWidget):
         folder = last_folder()
         if folder is not None:
             self.open(folder)
-        self._show()
+        self.show_rows()
 
     @property
     def folder(self) -> Path | None:
@@ -150,6 +149,11 @@ class TrainingListPanel(QWidget):
             self._checking.start(work.check(self.rows.dataset))
             self._show_state()
 
+    def remove(self, images: Sequence[str]) -> None:
+        """Take rows out of the list; their files stay."""
+        if self.rows is not None:
+            self._change(partial(self.rows.remove, images))
+
     def suggest(self) -> None:
         """Split the rows anew, groups kept together."""
         if self.rows is not None:
@@ -184,17 +188,17 @@ class TrainingListPanel(QWidget):
         super().closeEvent(event)
 
     def _connect(self) -> None:
-        view = self.view
+        view, asked = self.view, self.asked
         slots = {
-            view.new: self._on_new, view.open: self._on_open, view.add: self._on_add, view.files: self._on_files,
-            view.bare: self._on_bare, view.dataset: self._on_dataset, view.names: self._on_names,
-            view.split: self.suggest, view.check: self.check, view.remove: self._on_remove, view.next: self._on_next,
+            view.new: asked.new, view.open: asked.open, view.add: asked.add, view.files: asked.files,
+            view.bare: asked.bare, view.dataset: asked.dataset, view.names: asked.names, view.remove: asked.remove,
+            view.split: self.suggest, view.check: self.check, view.next: self._on_next,
             view.save: self._on_save, view.skip: self.annotator.skip,
         }  # fmt: skip
         for button, slot in slots.items():
             (button.clicked if isinstance(button, QWidget) else button.triggered).connect(lambda _=False, s=slot: s())
         delete = QShortcut(QKeySequence.StandardKey.Delete, view.table, context=Qt.ShortcutContext.WidgetShortcut)
-        delete.activated.connect(self._on_remove)
+        delete.activated.connect(asked.remove)
         view.rows.edited.connect(self._on_edited)
         view.rows.wanted.connect(self._draw.start)
         for signal in (view.problems.itemActivated, view.problems.itemClicked):
@@ -219,14 +223,14 @@ class TrainingListPanel(QWidget):
         remember_folder(rows.folder)
         self.annotator.set_rows(rows)
         self.view.say("")
-        self._show()
+        self.show_rows()
 
     def stop_work(self) -> None:
         """Let go of what goes on with the list at hand."""
         for background in (self._adding, self._checking, self._drawing):
             background.stop()
 
-    def _show(self) -> None:
+    def show_rows(self) -> None:
         """Show the rows as they are; what a check found may be true no longer."""
         self._problems = ()
         self._checking.stop()
@@ -250,7 +254,7 @@ class TrainingListPanel(QWidget):
             step()
         except (UMLError, ValueError) as error:
             self._tell(error)
-        self._show()
+        self.show_rows()
 
     def _add(self, job: Work) -> None:
         self._refused = []
@@ -262,56 +266,6 @@ class TrainingListPanel(QWidget):
         known = isinstance(error, (UMLError, ValueError))
         self.view.say(str(error) if known else f"An error inside napari-uml: {error!r}", wrong=True)
         self._show_state()
-
-    def _start(self) -> tuple[str, Task] | None:
-        """Title and task of the model that is chosen."""
-        entry = self.view.chosen_model()
-        return None if entry is None or entry.path is None else (entry.title, read_info(entry.path).task)
-
-    def _on_new(self) -> None:
-        tasks = [(entry.title, read_info(entry.path).task) for entry in self.view.models if entry.path]
-        dialog = NewListDialog(tasks, self)
-        if dialog.exec() == QDialog.DialogCode.Accepted:
-            self.create(dialog.path, dialog.info)
-
-    def _on_open(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Open a training list or dataset folder", str(self.folder or ""))
-        if name:
-            self.open(Path(name))
-
-    def _on_add(self) -> None:
-        if self.rows is not None:
-            dialog = AddDialog(self.viewer, self.rows.info, self)
-            if dialog.exec() == QDialog.DialogCode.Accepted:
-                self.add_current(dialog)
-
-    def _on_files(self) -> None:
-        names, _ = QFileDialog.getOpenFileNames(self, "Add images, with the masks beside them", "", FILTER)
-        if names:
-            self.add_files([Path(name) for name in names])
-
-    def _on_bare(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Add a folder of images to annotate")
-        if name:
-            self.add_files(work.images_in(Path(name)), with_masks=False)
-
-    def _on_dataset(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Add all of another dataset folder")
-        if name:
-            self.add_dataset(Path(name))
-
-    def _on_names(self) -> None:
-        if self.rows is not None:
-            NamesDialog(self.rows, self._start(), self).exec()
-            self._show()
-
-    def _on_remove(self) -> None:
-        images = [self.view.rows.records[i.row()].image for i in self.view.table.selectionModel().selectedRows()]
-        if self.rows is None or not images:
-            return
-        text = f"Take {len(images)} rows out of the list? Their files stay in the folder."
-        if QMessageBox.question(self, "Remove rows", text) == QMessageBox.StandardButton.Yes:
-            self._change(partial(self.rows.remove, images))
 
     def _on_edited(self, edit: Edit) -> None:
         if self.rows is None:
@@ -340,7 +294,7 @@ class TrainingListPanel(QWidget):
             self.view.say(f"{len(self.rows.records)} images")
 
     def _on_added_all(self) -> None:
-        self._show()
+        self.show_rows()
         if self._refused:
             self.view.say("\n".join(self._refused), wrong=True)
 
@@ -378,5 +332,5 @@ class TrainingListPanel(QWidget):
 
     def _on_saved(self, image: str) -> None:
         self.view.rows.forget(image)
-        self._show()
+        self.show_rows()
         self._on_next()

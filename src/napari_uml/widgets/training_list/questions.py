@@ -1,0 +1,83 @@
+"""What the training list asks in dialogs before it does something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox
+
+from napari_uml.weights import read_info
+from napari_uml.widgets.loading import FILTER
+from napari_uml.widgets.training_list import work
+from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
+from napari_uml.widgets.training_list.names_dialog import NamesDialog
+
+if TYPE_CHECKING:
+    from napari_uml.config import Task
+    from napari_uml.widgets.training_list.panel import TrainingListPanel
+
+
+class Questions:
+    """Asks, and has the panel do what was answered; nothing happens when a dialog is closed."""
+
+    def __init__(self, panel: TrainingListPanel) -> None:
+        self._panel = panel
+
+    def new(self) -> None:
+        """Begin a list: where, and with which names."""
+        tasks = [(entry.title, read_info(entry.path).task) for entry in self._panel.view.models if entry.path]
+        dialog = NewListDialog(tasks, self._panel)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            self._panel.create(dialog.path, dialog.info)
+
+    def open(self) -> None:
+        """Go on with which list."""
+        if folder := self._folder("Open a training list or dataset folder", str(self._panel.folder or "")):
+            self._panel.open(folder)
+
+    def add(self) -> None:
+        """Add which layers, as what."""
+        if self._panel.rows is not None:
+            dialog = AddDialog(self._panel.viewer, self._panel.rows.info, self._panel)
+            if dialog.exec() == QDialog.DialogCode.Accepted:
+                self._panel.add_current(dialog)
+
+    def files(self) -> None:
+        """Add which files."""
+        names, _ = QFileDialog.getOpenFileNames(self._panel, "Add images, with the masks beside them", "", FILTER)
+        if names:
+            self._panel.add_files([Path(name) for name in names])
+
+    def bare(self) -> None:
+        """Add which folder, to annotate its images."""
+        if folder := self._folder("Add a folder of images to annotate"):
+            self._panel.add_files(work.images_in(folder), with_masks=False)
+
+    def dataset(self) -> None:
+        """Add which dataset folder."""
+        if folder := self._folder("Add all of another dataset folder"):
+            self._panel.add_dataset(folder)
+
+    def names(self) -> None:
+        """Rename, add or remove which structures and classes."""
+        if self._panel.rows is not None:
+            NamesDialog(self._panel.rows, self._start(), self._panel).exec()
+            self._panel.show_rows()
+
+    def remove(self) -> None:
+        """Whether the selected rows shall go."""
+        images = self._panel.view.selected_images()
+        text = f"Take {len(images)} rows out of the list? Their files stay in the folder."
+        yes = QMessageBox.StandardButton.Yes
+        if images and QMessageBox.question(self._panel, "Remove rows", text) == yes:
+            self._panel.remove(images)
+
+    def _start(self) -> tuple[str, Task] | None:
+        """Title and task of the model that is chosen."""
+        entry = self._panel.view.chosen_model()
+        return None if entry is None or entry.path is None else (entry.title, read_info(entry.path).task)
+
+    def _folder(self, title: str, first: str = "") -> Path | None:
+        name = QFileDialog.getExistingDirectory(self._panel, title, first)
+        return Path(name) if name else None
