@@ -103,9 +103,10 @@ def main() -> None:
             rows.append(row)
             print("  ".join(map(str, row)), flush=True)
             write_table(args.output / "finetune_gain.csv", rows)
-    text = summary(rows)
-    print(text)
-    write_atomic(args.output / "finetune_gain.md", text)
+    if rows:
+        text = summary(rows)
+        print(text)
+        write_atomic(args.output / "finetune_gain.md", text)
 
 
 def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:

@@ -55,11 +55,16 @@ def main() -> None:
     path = find_weights(args.model)
     info, datasets = read_info(path), [read_dataset(folder) for folder in args.trained_on]
     gate = fit_familiarity(datasets, info)
-    about = f"{gate.dataset}: {gate.n} training images, threshold {gate.threshold:.2f} from {gate.n_val} (val)"
+    about = (
+        f"Gate fitted on {gate.n} training images of {gate.dataset}; threshold {gate.threshold:.2f} from {gate.n_val} "
+        "validation images; AUROC against the clean validation images"
+    )
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)
     print(about)
     rows = list(measure(gate, info, datasets, [read_dataset(folder) for folder in args.others]))
     for row in rows:
-        print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.0%}".format(*row))
+        print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.1%}".format(*row))
     if args.output:
         write_table(args.output / f"ood-{info.name}", about, rows)
     if args.write:
@@ -70,7 +75,7 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
     """Write `.csv` and `.md`."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
-    write_atomic(path.with_suffix(".csv"), text.getvalue())
+    write_atomic(path.with_name(f"{path.name}.csv"), text.getvalue())
     command = f"`python benchmarks/ood.py {' '.join(sys.argv[1:])}`"
     lines = [
         f"# Images unlike the training images of {path.name.removeprefix('ood-')}",
@@ -82,8 +87,8 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
         "| images | n | AUROC | above the threshold |",
         "|---|---|---|---|",
     ]
-    lines += ["| {} | {} | {:.3f} ({:.3f} to {:.3f}) | {:.0%} |".format(*row) for row in rows]
-    write_atomic(path.with_suffix(".md"), "\n".join(lines) + "\n")
+    lines += ["| {} | {} | {:.3f} ({:.3f} to {:.3f}) | {:.1%} |".format(*row) for row in rows]
+    write_atomic(path.with_name(f"{path.name}.md"), "\n".join(lines) + "\n")
 
 
 def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:

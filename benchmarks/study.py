@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SETS: Final = ("busi", "refuge", "isic")
 CHOSEN_ON: Final = 0.15
 """Share of the training groups on which the best epoch is chosen."""
+SMALL_IMAGES: Final = 300
+"""Training images of the small size."""
 BINS: Final = 64
 """Bins of the stored histograms of the pixels' uncertainty."""
 VERTICAL_FLIP: Final = frozenset({"isic"})
@@ -143,8 +145,9 @@ def arguments(description: str) -> Study:
     settings = {"epochs": 10, "image_size": 128, "annealing_epochs": 5} if args.small else {"epochs": 60}
     settings = {"image_size": 256, **settings, **({"epochs": args.epochs} if args.epochs else {})}
     preset = args.preset or ("compact" if args.small else "paper")
-    images = args.images or (300 if args.small else None)
-    size = f"{'small' if args.small else 'full'}" + (f"-trial-{settings['epochs']}-{images}" if trial else "")
+    images = args.images or (SMALL_IMAGES if args.small else None)
+    size = f"small-{images}" if args.small else "full"  # runs of another size are others
+    size += f"-trial-{settings['epochs']}-{images}" if trial else ""
     folder = args.runs / (size if not args.preset else f"{size}-{preset}")
     return Study(
         args.data, folder, folder if trial else args.results, tuple(args.sets), tuple(args.seeds), preset, settings,

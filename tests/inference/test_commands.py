@@ -22,6 +22,7 @@ from napari_uml.cli.predict import parse_box, result_folders
 from napari_uml.data.reading import read_image
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.run_record import read_run
+from napari_uml.inference.zones import zone_files
 from napari_uml.results import Box, Corruption
 from napari_uml.weights import read_info, write_info
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_uml.weights import WeightsInfo
+
+BOTH = "normal or glaucoma"
 PIXELS = np.random.default_rng(3).integers(0, 256, (40, 48), dtype=np.uint8)
 
 
@@ -138,16 +142,43 @@ def test_class_set_and_outlines_of_a_calibrated_model_are_written(
     out, options = tmp_path / "out", ("-m", calibrated, "--device", "cpu", "--precision", "float32", "--outlines")
     assert run("predict", photo, "-o", out, *options)[0] == 0
     with (out / "results.csv").open(newline="", encoding="utf-8-sig") as file:
-        assert [row["class set"] for row in csv.DictReader(file)] == ["normal or glaucoma"]
+        assert [row["class set"] for row in csv.DictReader(file)] == [BOTH]
     p = UMLPredictor.load(calibrated, "cpu", "float32").predict(read_image(photo).pixels).pixel_probability
     disc = p[1] + p[2]
-    np.testing.assert_array_equal(tifffile.imread(out / "zones-disc.tif"), (disc >= 0.3) * 1 + (disc >= 0.7))
+    zones = (disc >= 0.3) * 1 + (disc >= 0.7)
+    np.testing.assert_array_equal(tifffile.imread(out / "zones-disc.tif"), zones)
     for name in ("labels.tif", "uncertainty.tif", "overlay.png", "run.json", "results.csv"):
         (out / name).unlink()
     code, _, errors = run("predict", photo, "-o", out, *options)
     assert code == 2
     assert "zones-disc.tif" in errors
     assert not (out / "labels.tif").exists()
+
+
+def test_outlines_of_several_images_and_of_a_rectangle_lie_beside_their_labels(
+    run: Callable[..., tuple[int, str, str]], calibrated: Path, photo: Path, tmp_path: Path
+) -> None:
+    out, volume = tmp_path / "out", tmp_path / "volume.nii.gz"
+    write_nifti(volume)
+    code = run("predict", photo, volume, "-o", out, "-m", calibrated, "--outlines", "--roi", "8,0,40,16")[0]
+    assert code == 0
+    for name in ("photo", "volume"):
+        zones = tifffile.imread(out / name / "zones-disc.tif")
+        assert zones.shape == tifffile.imread(out / name / "labels.tif").shape
+        assert zones[..., 8:40, :16].any()
+        assert not zones[..., :8, :].any()
+        assert not zones[..., 16:].any()
+    with (out / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        sets = [(row["slice"], row["class set"]) for row in csv.DictReader(file)]
+    assert sets == [("", BOTH), ("all", ""), ("0", BOTH), ("1", BOTH), ("2", BOTH)]
+
+
+def test_outlines_of_structures_with_similar_names_have_files_of_their_own(info: WeightsInfo) -> None:
+    contours = dict.fromkeys(("Left cup", "left_cup", "a/b"), Contours(inner=1, outer=0, spared=0, coverage=0.9, n=9))
+    knots = (Knot(uncertainty=0, chance=0.1, low=0, high=0.2),)
+    calibration = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, contours=contours)
+    names = zone_files(info.model_copy(update={"calibration": calibration}))
+    assert names == ("zones-Left_cup.tif", "zones-left_cup-2.tif", "zones-a_b.tif")
 
 
 def test_outlines_of_a_model_without_them_are_refused(

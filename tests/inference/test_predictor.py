@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_uml.config import Focus
+from napari_uml.config import EncoderConfig, Focus
 from napari_uml.errors import DeviceError, ImageError, MemoryLimitError, WeightsError
 from napari_uml.inference.devices import Device
 from napari_uml.inference.predictor import UMLPredictor, build_network
+from napari_uml.nn.network import UMLNetwork
 from napari_uml.nn.output import UMLOutput
 from napari_uml.results import Box
 from napari_uml.weights import load_tensors, save_weights
@@ -288,6 +289,16 @@ def test_weights_without_a_tensor_are_refused(weights: Path, info: WeightsInfo, 
     save_weights(tmp_path / "broken.safetensors", tensors, info)
     with pytest.raises(WeightsError, match="missing"):
         build_network(info, load_tensors(tmp_path / "broken.safetensors"))
+
+
+def test_an_encoder_with_constants_of_its_own_is_loaded(info: WeightsInfo) -> None:
+    blur = EncoderConfig(name="resnetblur18")
+    config = info.config.model_copy(update={"class_encoder": blur, "seg_encoder": blur})
+    network = UMLNetwork(config, download=False).eval()
+    loaded = build_network(info.model_copy(update={"config": config}), network.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(image).mask_logits[0], network(image).mask_logits[0], rtol=0, atol=0)
 
 
 def test_a_huge_network_is_refused_before_it_takes_memory(weights: Path, info: WeightsInfo) -> None:

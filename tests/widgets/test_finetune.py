@@ -175,19 +175,19 @@ def test_the_dock_scrolls_to_the_curves_of_a_new_run_once(
     qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
 ) -> None:
     dock = make_dock(blobs)
-    dock.resize(320, 500)
+    dock.resize(320, 400)
     with qtbot.waitExposed(dock):
         dock.show()
-    curves, bar = dock.panels[CurvesPanel], dock.findChild(Scroll).verticalScrollBar()
+    bar = dock.findChild(Scroll).verticalScrollBar()
     dock.panels[TrainPanel].train.click()
-    bar.setValue(0)
     launch.last.start()
+    qtbot.waitUntil(lambda: dock.session.step.steps > 0)
+    bar.setValue(0)
     launch.last.say(EpochDone(report=report(launch.last.run, 1)))
-    qtbot.waitUntil(lambda: len(dock.session.reports) == 1 and not curves.keys[0].visibleRegion().isEmpty())
+    qtbot.waitUntil(lambda: len(dock.session.reports) == 1 and bar.value() > 0)
     bar.setValue(0)
     launch.last.say(EpochDone(report=report(launch.last.run, 2)))
-    qtbot.waitUntil(lambda: len(dock.session.reports) == 2)
-    qtbot.wait(100)
+    qtbot.waitUntil(lambda: len(dock.session.reports) == 2 and not dock.panels[CurvesPanel]._picture_due.isActive())
     assert bar.value() == 0
 
 

@@ -126,6 +126,9 @@ def test_trust_names_the_classes_that_are_still_possible() -> None:
     )
     assert both.endswith("With 90\N{NO-BREAK SPACE}% coverage: <b>a or b</b>")
     assert one.endswith("<b>a</b>")
+    odd = Opinion.from_evidence(("<5 mm", "b"), np.array([2.0, 1.0]))
+    strict = calibrated(0.5).model_copy(update={"class_set_threshold": 0.5})
+    assert trust_in(odd, strict).line.endswith("<b>&lt;5 mm</b>")
     assert none.endswith("No class is probable enough for 90\N{NO-BREAK SPACE}% coverage.")
 
 

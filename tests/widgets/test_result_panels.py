@@ -241,6 +241,9 @@ def test_zones_of_a_stack_follow_its_probabilities_and_are_missed_where_nothing_
     layer = viewer.layers["scan outlines lesion"]
     np.testing.assert_array_equal(layer.data, (p >= 0.2) * 1 + (p >= 0.9))
     assert layer.contour > 0
+    dock.session.result = result
+    assert "scan outlines lesion" not in viewer.layers
+    assert panel.note.text() == NO_MAP
 
 
 def test_a_further_layer_that_the_user_deletes_stays_away(

@@ -1,5 +1,7 @@
+import time
+
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
 
 from napari_uml.widgets.still_window import main_window, still_window
@@ -32,6 +34,20 @@ def test_nothing_is_drawn_meanwhile_and_everything_afterwards(qtbot, window):
         picture.repaint()
         assert picture.drawn == before
     qtbot.waitUntil(lambda: picture.drawn > before and window.updatesEnabled())
+
+
+def test_after_several_changes_in_a_row_everything_is_drawn(qtbot, window):
+    picture, steps = window.centralWidget(), [0.004, 0.07, 0.005, 0.03, 0.03]
+    before = picture.drawn
+
+    def step():
+        with still_window(window.findChild(QLabel)):
+            time.sleep(steps.pop())
+        if steps:
+            QTimer.singleShot(0, step)
+
+    step()
+    qtbot.waitUntil(lambda: not steps and picture.drawn > before and window.updatesEnabled())
 
 
 def test_the_window_draws_again_after_an_error_and_without_the_dock(qtbot, window):

@@ -188,7 +188,8 @@ def _predict_one(
     from napari_uml.inference.zones import outline_zones, save_zones
 
     done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
-    save_prediction(folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite)
     if outlines:
-        save_zones(folder, done.image, outline_zones(done.prediction, predictor.info), overwrite=overwrite)
+        zones = outline_zones(done.prediction, predictor.info, settings.roi)
+        save_zones(folder, done.image, zones, overwrite=overwrite)
+    save_prediction(folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite)
     return done.record

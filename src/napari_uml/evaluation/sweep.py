@@ -84,8 +84,8 @@ class Sweep:
     values
         By the name of a curve (the classes' beliefs, `uncertainty`, `mean pixel uncertainty`, `agreement`, perhaps
         `agreement with truth`; only what the system answers) an array (strengths, draws) in [0, 1]; NaN where nothing
-        was tried yet. Agreement is the
-        mean Dice over the structures that either mask has, with the mask of the image without noise and corruption.
+        was tried yet. Agreement is the mean Dice over the structures that either mask has, with the mask of the image
+        without noise and corruption.
     """
 
     plan: Plan
@@ -140,7 +140,8 @@ def sweep(
     Raises
     ------
     ValueError
-        When the truth has another shape than the image, or numbers that are no structures.
+        When the truth has another shape than the image, or numbers that are no structures; a system without a mask
+        does not look at it.
     """
     clean = predict(0.0, plan.seeds[0], None)
     scores = _scores(clean, clean, truth)

@@ -320,6 +320,8 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
         network = make_network(info.config, download=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    if any(buffer.is_meta and name not in shapes for name, buffer in network.named_buffers()):
+        network = make_network(info.config, download=False)  # it has constants that no file holds
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_uml.calibration import Calibration
     from napari_uml.data.reading import LoadedImage
     from napari_uml.results import Opinion, Prediction
     from napari_uml.weights import WeightsInfo
@@ -93,7 +94,8 @@ class OpinionRecord(Settings):
     Attributes
     ----------
     class_set
-        Classes that hold the true one with a stated chance, see `Calibration.class_set`; None: not calibrated.
+        Classes that hold the true one with a stated chance, see `Calibration.class_set`. None: not calibrated, or the
+        opinion is about several slices together, for which the chance is not known.
     """
 
     predicted: str
@@ -214,7 +216,7 @@ def make_record(
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
         evidence_scales=prediction.evidence_scales,
-        opinion=_opinion_record(prediction.opinion, info),
+        opinion=_opinion_record(prediction.opinion, None if len(prediction.opinions) > 1 else info.calibration),
         slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
         answers=prediction.answers,
         measure=prediction.measure,
@@ -259,14 +261,14 @@ def _input_record(image: LoadedImage) -> InputRecord:
     )
 
 
-def _opinion_record(opinion: Opinion, info: WeightsInfo) -> OpinionRecord:
+def _opinion_record(opinion: Opinion, calibration: Calibration | None) -> OpinionRecord:
     return OpinionRecord(
         predicted=opinion.predicted,
         belief=dict(zip(opinion.class_names, map(float, opinion.belief), strict=True)),
         probability=dict(zip(opinion.class_names, map(float, opinion.probability), strict=True)),
         uncertainty=float(opinion.uncertainty),
         measure=opinion.measure,
-        class_set=info.calibration.class_set(opinion) if info.calibration else None,
+        class_set=None if calibration is None else calibration.class_set(opinion),
     )
 
 
@@ -281,7 +283,7 @@ def _slice_record(
     known = image.spacing is not None and unit == image.units[-2] != "pixel"
     spacing = (image.spacing[-2], image.spacing[-1]) if image.spacing is not None and known else None
     return SliceRecord(
-        opinion=_opinion_record(prediction.opinions[number], info),
+        opinion=_opinion_record(prediction.opinions[number], info.calibration),
         looked_at=prediction.looked_at[number],
         mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),

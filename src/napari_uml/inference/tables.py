@@ -27,10 +27,10 @@ def result_rows(record: RunRecord) -> list[Row]:
     """The lines about one run, as column and value.
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
-    slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model), mean pixel u, the measurements
-    (with ` low` and ` high`, the plausible range), sigma, seed, model, device, precision. A number that is undefined
-    is an empty cell. What a model does not answer has no column, and one without evidence has `entropy` for u and no
-    beliefs.
+    slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model, but not about the whole of a
+    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), sigma, seed, model, device,
+    precision. A number that is undefined is an empty cell. What a model does not answer has no column, and one without
+    evidence has `entropy` for u and no beliefs.
     """
     image, settings = record.image, record.settings
     start: Row = {"file": image.path or image.name}

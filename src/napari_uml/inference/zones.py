@@ -5,34 +5,38 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_uml.errors import UMLError
 from napari_uml.files import refuse_existing
 from napari_uml.inference.saving import write_tiff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_uml.data.reading import LoadedImage
-    from napari_uml.results import Prediction
+    from napari_uml.results import Box, Prediction
     from napari_uml.weights import WeightsInfo
 
 
-def outline_zones(prediction: Prediction, info: WeightsInfo) -> dict[str, NDArray[np.uint8]]:
+def outline_zones(prediction: Prediction, info: WeightsInfo, roi: Box | None = None) -> dict[str, NDArray[np.uint8]]:
     """A map of the prediction's size by structure or union: 2 inside the inner outline, 1 between both, 0 outside.
 
-    Empty for a model without such outlines; what they mean is said at `Contours`.
+    Empty for a model without such outlines; what they mean is said at `Contours`. Outside the rectangle that the user
+    chose (`roi`) nothing was looked at, and nothing is claimed: 0.
     """
     if info.calibration is None or "mask" not in prediction.answers:
         return {}
     probability, axis = prediction.pixel_probability, prediction.mask.ndim - 2
-    return {
-        name: contours.zones(probability.take(info.task.members(name), axis=axis).sum(axis=axis))
-        for name, contours in info.calibration.contours.items()
-    }
+    at = ... if roi is None else (..., *roi.slices)
+    found = {}
+    for name, contours in info.calibration.contours.items():
+        zones = found[name] = np.zeros_like(prediction.mask)
+        zones[at] = contours.zones(probability.take(info.task.members(name), axis=axis).sum(axis=axis)[at])
+    return found
 
 
 def zone_files(info: WeightsInfo) -> tuple[str, ...]:
@@ -48,7 +52,7 @@ def zone_files(info: WeightsInfo) -> tuple[str, ...]:
             f"Expected a model whose outlines were calibrated, {info.name} has none; calibrate it with `napari-uml "
             "calibrate`, or leave --outlines out."
         )
-    return tuple(map(_file_name, info.calibration.contours))
+    return tuple(_file_names(info.calibration.contours).values())
 
 
 def save_zones(
@@ -61,7 +65,8 @@ def save_zones(
     UMLError
         When a file is there already and `overwrite` is off, or cannot be written.
     """
-    paths = {folder / _file_name(name): values for name, values in zones.items()}
+    names = _file_names(zones)
+    paths = {folder / names[structure]: values for structure, values in zones.items()}
     if not overwrite:
         refuse_existing(paths)
     for path, values in paths.items():
@@ -69,6 +74,11 @@ def save_zones(
     return tuple(paths)
 
 
-def _file_name(structure: str) -> str:
-    safe = re.sub(r"[^\w-]+", "_", structure)
-    return f"zones-{safe}.tif"
+def _file_names(structures: Iterable[str]) -> dict[str, str]:
+    """By structure, names that every file system takes and tells apart."""
+    names: dict[str, str] = {}
+    for structure in structures:
+        safe = re.sub(r"[^\w-]+", "_", structure)
+        alike = sum(re.sub(r"[^\w-]+", "_", other).lower() == safe.lower() for other in names)
+        names[structure] = f"zones-{safe}{f'-{alike + 1}' if alike else ''}.tif"
+    return names

@@ -55,6 +55,8 @@ class Bench(QObject):
         Its state; a new one by default.
     load
         Makes a predictor of the names of model, device and precision; for tests.
+    parent
+        The dock: its window draws when new layers are complete. None: at once.
 
     Attributes
     ----------
@@ -316,7 +318,7 @@ class Bench(QObject):
         self._rest()
 
     def _on_adding(self) -> None:
-        """Take one step towards a layer, and let the window draw before the next."""
+        """Take one step towards a layer; the window draws when the steps pause."""
         with still_window(self._dock) if self._dock is not None else nullcontext():
             self.layers.add_next()
         if self.layers.waiting:

@@ -14,6 +14,8 @@ from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.session import ready_reason
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from napari_uml.widgets.extra_layers import ExtraLayer
 
 NO_MAP = "This model has no such map."
@@ -62,28 +64,29 @@ class ExtraPanel(Panel):
             self._tell("It comes with the next run." if ready_reason(self.session) else "")
             self.bench.run()
         else:
-            self._show(kind)
+            self._tell("" if self._show(kind) else NO_MAP)
 
     def _show_result(self) -> None:
         if self.session.result is not None:
-            self._tell("")
-            for kind in EXTRA_KINDS:
-                if self.boxes[kind.text].isChecked():
-                    self._show(kind)
+            shown = [self._show(kind) for kind in EXTRA_KINDS if self.boxes[kind.text].isChecked()]
+            self._tell("" if all(shown) else NO_MAP)
 
-    def _show(self, kind: ExtraKind) -> None:
+    def _show(self, kind: ExtraKind) -> bool:
+        """Show the layers of a kind, and none of an earlier answer; False when the model has none."""
         result, image = self.session.result, self.bench.image
         if result is None or image is None or (kind.needs_details and not result.request.details):
-            return
+            return True
         layers: tuple[ExtraLayer, ...] = kind.make(result)
-        self._tell("" if layers else NO_MAP)
+        self._hide(kind, keep={layer.role for layer in layers})
         for layer in layers:
             self.bench.layers.show_extra(image, result, layer.role, layer.data, layer.style)
             self._roles[kind.text].add(layer.role)
+        return bool(layers)
 
-    def _hide(self, kind: ExtraKind) -> None:
-        roles, self._roles[kind.text] = self._roles[kind.text], set()
-        for role in roles:
+    def _hide(self, kind: ExtraKind, keep: Collection[str] = ()) -> None:
+        roles = self._roles[kind.text]
+        self._roles[kind.text] = roles & {*keep}
+        for role in roles - {*keep}:
             self.bench.layers.hide_extra(role)
 
     def _on_removed(self, event: Any) -> None:

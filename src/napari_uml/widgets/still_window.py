@@ -13,23 +13,33 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 WAIT_MS = 10
+TIMER = "napari-uml draws again"
 
 
 @contextmanager
 def still_window(widget: QWidget) -> Iterator[None]:
-    """Put off all drawing of the window that a widget is in, or floats above, for a moment.
+    """Put off all drawing of the window that a widget is in, or floats above, until nothing has changed for a moment.
 
-    Drawing would else follow at once, before mouse and keys have their turn; so it waits for `WAIT_MS`.
+    Drawing would else follow at once, before mouse and keys have their turn. It waits for `WAIT_MS`, and longer while
+    one change follows another: a window that is stopped again before it has drawn would forget that it has to.
     """
     window = main_window(widget)
+    draw = _timer(window)
+    draw.stop()
     window.setUpdatesEnabled(False)
     try:
         yield
     finally:
-        draw = QTimer(window, singleShot=True, interval=WAIT_MS)  # the window's: the widget may be gone by then
-        draw.timeout.connect(lambda: window.setUpdatesEnabled(True))
-        draw.timeout.connect(draw.deleteLater)
         draw.start()
+
+
+def _timer(window: QWidget) -> QTimer:
+    """The one timer of a window that lets it draw; it outlives the widget, which may be gone by then."""
+    timer = window.findChild(QTimer, TIMER)
+    if timer is None:
+        timer = QTimer(window, singleShot=True, interval=WAIT_MS, objectName=TIMER)
+        timer.timeout.connect(lambda: window.setUpdatesEnabled(True))
+    return timer
 
 
 def main_window(widget: QWidget) -> QWidget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -44,7 +45,7 @@ def trust_in(opinion: Opinion, calibration: Calibration | None) -> Trust:
             "This model's file does not say how often it was wrong at which uncertainty.",
         )
     chance = calibration.chance(opinion.uncertainty)
-    line = f"Chance that the class is wrong: <b>{percent(chance.value)}</b> ({calibration.source})"
+    line = f"Chance that the class is wrong: <b>{percent(chance.value)}</b> ({escape(calibration.source)})"
     explanation = (
         f"Among images of {calibration.source}, the class was wrong in {percent(chance.value)} at an uncertainty "
         f"of {opinion.uncertainty:.2f} (95 % interval {percent(chance.low)} to {percent(chance.high)}).\n"
@@ -62,7 +63,7 @@ def _class_set(classes: tuple[str, ...], coverage: float) -> str:
     """The classes that are still possible; none when the image is less like any class than most are."""
     if not classes:
         return f"No class is probable enough for {percent(coverage)} coverage."
-    return f"With {percent(coverage)} coverage: <b>{' or '.join(classes)}</b>"
+    return f"With {percent(coverage)} coverage: <b>{escape(' or '.join(classes))}</b>"
 
 
 def _referral(calibration: Calibration) -> str:

@@ -75,7 +75,7 @@ class TrainingListPanel(QWidget):
         self._is_checked = False
         self._refused: list[str] = []
         self.view = Layout(self)
-        self.asked = Questions(self)
+        self._questions = Questions(self)
         self.annotator = Annotator(viewer, self, load, self)
         self._adding, self._checking, self._drawing = (Background(self, self) for _ in range(3))
         self._draw, self._scroll = (QTimer(self, singleShot=True, interval=wait) for wait in (50, 0))
@@ -188,17 +188,17 @@ class TrainingListPanel(QWidget):
         super().closeEvent(event)
 
     def _connect(self) -> None:
-        view, asked = self.view, self.asked
+        view, asked = self.view, self._questions
         slots = {
-            view.new: asked.new, view.open: asked.open, view.add: asked.add, view.files: asked.files,
-            view.bare: asked.bare, view.dataset: asked.dataset, view.names: asked.names, view.remove: asked.remove,
-            view.split: self.suggest, view.check: self.check, view.next: self._on_next,
-            view.save: self._on_save, view.skip: self.annotator.skip,
+            view.new: asked.ask_new_list, view.open: asked.ask_list, view.add: asked.ask_layers,
+            view.files: asked.ask_files, view.bare: asked.ask_folder_to_annotate, view.dataset: asked.ask_dataset,
+            view.names: asked.ask_names, view.remove: asked.ask_removal, view.split: self.suggest,
+            view.check: self.check, view.next: self._on_next, view.save: self._on_save, view.skip: self.annotator.skip,
         }  # fmt: skip
         for button, slot in slots.items():
             (button.clicked if isinstance(button, QWidget) else button.triggered).connect(lambda _=False, s=slot: s())
         delete = QShortcut(QKeySequence.StandardKey.Delete, view.table, context=Qt.ShortcutContext.WidgetShortcut)
-        delete.activated.connect(asked.remove)
+        delete.activated.connect(asked.ask_removal)
         view.rows.edited.connect(self._on_edited)
         view.rows.wanted.connect(self._draw.start)
         for signal in (view.problems.itemActivated, view.problems.itemClicked):

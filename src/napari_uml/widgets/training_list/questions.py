@@ -24,49 +24,49 @@ class Questions:
     def __init__(self, panel: TrainingListPanel) -> None:
         self._panel = panel
 
-    def new(self) -> None:
-        """Begin a list: where, and with which names."""
+    def ask_new_list(self) -> None:
+        """Ask where a new list shall be and which names it has, and begin it."""
         tasks = [(entry.title, read_info(entry.path).task) for entry in self._panel.view.models if entry.path]
         dialog = NewListDialog(tasks, self._panel)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self._panel.create(dialog.path, dialog.info)
 
-    def open(self) -> None:
-        """Go on with which list."""
+    def ask_list(self) -> None:
+        """Ask for a list or dataset folder, and go on with it."""
         if folder := self._folder("Open a training list or dataset folder", str(self._panel.folder or "")):
             self._panel.open(folder)
 
-    def add(self) -> None:
-        """Add which layers, as what."""
+    def ask_layers(self) -> None:
+        """Ask which image and labels layer to add, with which class and split, and add them."""
         if self._panel.rows is not None:
             dialog = AddDialog(self._panel.viewer, self._panel.rows.info, self._panel)
             if dialog.exec() == QDialog.DialogCode.Accepted:
                 self._panel.add_current(dialog)
 
-    def files(self) -> None:
-        """Add which files."""
+    def ask_files(self) -> None:
+        """Ask for image files, and add them with the masks beside them."""
         names, _ = QFileDialog.getOpenFileNames(self._panel, "Add images, with the masks beside them", "", FILTER)
         if names:
             self._panel.add_files([Path(name) for name in names])
 
-    def bare(self) -> None:
-        """Add which folder, to annotate its images."""
+    def ask_folder_to_annotate(self) -> None:
+        """Ask for a folder, and add its images without masks, to be annotated."""
         if folder := self._folder("Add a folder of images to annotate"):
             self._panel.add_files(work.images_in(folder), with_masks=False)
 
-    def dataset(self) -> None:
-        """Add which dataset folder."""
+    def ask_dataset(self) -> None:
+        """Ask for a dataset folder, and add its rows."""
         if folder := self._folder("Add all of another dataset folder"):
             self._panel.add_dataset(folder)
 
-    def names(self) -> None:
-        """Rename, add or remove which structures and classes."""
+    def ask_names(self) -> None:
+        """Let the user rename, add and remove structures and classes."""
         if self._panel.rows is not None:
             NamesDialog(self._panel.rows, self._start(), self._panel).exec()
             self._panel.show_rows()
 
-    def remove(self) -> None:
-        """Whether the selected rows shall go."""
+    def ask_removal(self) -> None:
+        """Ask whether the selected rows shall go, and take them out."""
         images = self._panel.view.selected_images()
         text = f"Take {len(images)} rows out of the list? Their files stay in the folder."
         yes = QMessageBox.StandardButton.Yes
