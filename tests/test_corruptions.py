@@ -40,6 +40,12 @@ def test_nothing_is_done_without_a_corruption() -> None:
     assert corrupt(IMAGE, None) is IMAGE
 
 
+def test_exposure_multiplies_and_saturates() -> None:
+    grey = np.array([[[0.2, 0.8]]], dtype=np.float32)
+    np.testing.assert_allclose(corrupt(grey, Corruption("exposure", 0.5)), [[[0.1, 0.4]]], atol=1e-6)
+    np.testing.assert_allclose(corrupt(grey, Corruption("exposure", 1.5)), [[[0.3, 1.0]]], atol=1e-6)
+
+
 def test_brightness_is_added_and_contrast_shrinks_towards_the_mean() -> None:
     grey = np.array([[[0.2, 0.6]]], dtype=np.float32)
     np.testing.assert_allclose(corrupt(grey, Corruption("brightness", 0.5)), [[[0.7, 1.0]]], atol=1e-6)
@@ -54,7 +60,7 @@ def test_downsampling_by_2_averages_blocks_of_4_pixels() -> None:
 @pytest.mark.parametrize(
     ("corruption", "told"),
     [
-        (Corruption("fog", 1), "blur, contrast, brightness, jpeg, downsampling, got 'fog'"),
+        (Corruption("fog", 1), "blur, contrast, brightness, exposure, jpeg, downsampling, got 'fog'"),
         (Corruption("blur", 9), "from 0 to 8, got 9"),
         (Corruption("downsampling", 0), "from 1 to 16, got 0"),
         (Corruption("blur", float("nan")), "got nan"),

@@ -40,7 +40,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="KIND=STRENGTH",
-            help="Done to the network's input before the noise: blur, contrast, brightness, jpeg or downsampling.",
+            help="Done to the network's input before noise: blur, contrast, brightness, exposure, jpeg, downsampling.",
         ),
     ] = None,
     device: DeviceOption = "auto",

@@ -24,7 +24,7 @@ def robustness(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Draws of the noise for every sigma.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
-    panel: Annotated[bool, typer.Option(help="Also blur, contrast, brightness, JPEG and down-sampling.")] = True,
+    panel: Annotated[bool, typer.Option(help="Also blur, contrast, brightness, exposure, JPEG, down-sampling.")] = True,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     overwrite: OverwriteOption = False,

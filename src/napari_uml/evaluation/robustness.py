@@ -32,6 +32,7 @@ PANEL: Final[dict[str, tuple[float, ...]]] = {
     "blur": (1, 2, 4),
     "contrast": (0.3, 0.6, 0.9),
     "brightness": (-0.4, -0.2, 0.2, 0.4),
+    "exposure": (0.5, 0.7, 1.3),
     "jpeg": (50, 80, 95),
     "downsampling": (2, 4, 8),
 }

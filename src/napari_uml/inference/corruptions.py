@@ -1,4 +1,4 @@
-"""Known damages to the network's input: blur, contrast, brightness, JPEG, down-sampling; no torch.
+"""Known damages to the network's input: blur, contrast, brightness, exposure, JPEG, down-sampling; no torch.
 
 They are done where the noise is added: on the [0, 1] image, after resizing to the network's input and before the noise.
 None of them is random: the same strength always gives the same picture.
@@ -137,6 +137,10 @@ def _brightness(image: Picture, strength: float) -> Picture:
     return image + np.float32(strength)
 
 
+def _exposure(image: Picture, strength: float) -> Picture:
+    return image * np.float32(strength)
+
+
 def _jpeg(image: Picture, strength: float) -> Picture:
     pixels = (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
     coded = io.BytesIO()
@@ -164,6 +168,10 @@ KINDS: Final[dict[str, Kind]] = {
     "brightness": Kind(
         "Brightness", "added to every pixel; black is 0 and white is 1",
         0, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5), False, _brightness,
+    ),
+    "exposure": Kind(
+        "Exposure", "light that a photograph got; half of it is 0.5, and 1 changes nothing",
+        1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5), False, _exposure,
     ),
     "jpeg": Kind(
         "JPEG", "100 minus the JPEG quality; 0 leaves the compression out",
