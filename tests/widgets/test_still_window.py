@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QLabel, QMainWindow, QWidget
 
-from napari_uml.widgets.still_window import main_window, still_window
+from napari_uml.widgets.still_window import main_window, still_window, when_drawn
 
 
 class Picture(QWidget):
@@ -48,6 +48,20 @@ def test_after_several_changes_in_a_row_everything_is_drawn(qtbot, window):
 
     step()
     qtbot.waitUntil(lambda: not steps and picture.drawn > before and window.updatesEnabled())
+
+
+def test_who_waits_for_the_drawing_is_called_once_and_can_take_a_picture(qtbot, window):
+    drawn = []
+    when_drawn(window, lambda: drawn.append("at once"))
+    with still_window(window.findChild(QLabel)):
+        pass
+    when_drawn(window, lambda: drawn.append(window.updatesEnabled()))
+    assert drawn == ["at once"]
+    qtbot.waitUntil(lambda: drawn == ["at once", True])
+    with still_window(window.findChild(QLabel)):
+        pass
+    qtbot.waitUntil(window.updatesEnabled)
+    assert len(drawn) == 2
 
 
 def test_the_window_draws_again_after_an_error_and_without_the_dock(qtbot, window):

@@ -27,7 +27,7 @@ from napari_uml.widgets.session import (
     SweepResult,
     missing_input,
 )
-from napari_uml.widgets.still_window import still_window
+from napari_uml.widgets.still_window import still_window, when_drawn
 from napari_uml.widgets.worker import Runner
 
 if TYPE_CHECKING:
@@ -327,6 +327,12 @@ class Bench(QObject):
 
     def _rest(self) -> None:
         """A run has ended when its answer is shown."""
+        if self._dock is None:
+            self._end()
+        else:
+            when_drawn(self._dock, self._end)
+
+    def _end(self) -> None:
         if self._unfinished and not self.runner.is_running and not self.layers.waiting:
             self._unfinished = False
             self.session.state = State.IDLE

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from qtpy.QtWidgets import QWidget
 
@@ -31,6 +31,15 @@ def still_window(widget: QWidget) -> Iterator[None]:
         yield
     finally:
         draw.start()
+
+
+def when_drawn(widget: QWidget, then: Callable[[], object]) -> None:
+    """Call back when the window of a widget may draw again; at once when it may now."""
+    timer = _timer(main_window(widget))
+    if timer.isActive():
+        timer.timeout.connect(then, Qt.ConnectionType.SingleShotConnection)
+    else:
+        then()
 
 
 def _timer(window: QWidget) -> QTimer:
