@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt, QTimer
 
@@ -42,13 +42,20 @@ def when_drawn(widget: QWidget, then: Callable[[], object]) -> None:
         then()
 
 
+class _Drawing(QTimer):
+    """Lets its window draw again. It is the window's own, as the widget may be gone by then."""
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window, singleShot=True, interval=WAIT_MS, objectName=TIMER)
+        self.timeout.connect(self._draw)
+
+    def _draw(self) -> None:
+        """Not a function that holds the window, which would then never be freed."""
+        cast("QWidget", self.parent()).setUpdatesEnabled(True)
+
+
 def _timer(window: QWidget) -> QTimer:
-    """The one timer of a window that lets it draw; it outlives the widget, which may be gone by then."""
-    timer = window.findChild(QTimer, TIMER)
-    if timer is None:
-        timer = QTimer(window, singleShot=True, interval=WAIT_MS, objectName=TIMER)
-        timer.timeout.connect(lambda: window.setUpdatesEnabled(True))
-    return timer
+    return window.findChild(QTimer, TIMER) or _Drawing(window)
 
 
 def main_window(widget: QWidget) -> QWidget:
