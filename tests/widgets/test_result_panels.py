@@ -224,7 +224,7 @@ def test_zones_of_a_stack_follow_its_probabilities_and_are_missed_where_nothing_
     qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
 ) -> None:
     panel = dock.panels[ExtraPanel]
-    box = panel.boxes["Outlines with 90 % coverage"]
+    box = panel.boxes["Inner and outer outlines"]
     viewer.add_image(RNG.random((3, 32, 40)), name="scan")
     dock.session.slices = "all"
     box.setChecked(True)

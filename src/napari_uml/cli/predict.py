@@ -52,7 +52,7 @@ def predict(
         int | None, typer.Option("--slice", help="Look at this slice of a stack only, from 0; without it, at all.")
     ] = None,
     outlines: Annotated[
-        bool, typer.Option("--outlines", help="Also write zones-STRUCTURE.tif: inner and outer outline, 90 % coverage.")
+        bool, typer.Option("--outlines", help="Also write zones-STRUCTURE.tif: the calibrated inner and outer outline.")
     ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,8 +78,10 @@ def save_zones(
 def _file_names(structures: Iterable[str]) -> dict[str, str]:
     """By structure, names that every file system takes and tells apart."""
     names: dict[str, str] = {}
+    count: Counter[str] = Counter()
     for structure in structures:
         safe = re.sub(r"[^\w-]+", "_", structure)
-        alike = sum(re.sub(r"[^\w-]+", "_", other).lower() == safe.lower() for other in names)
-        names[structure] = f"zones-{safe}{f'-{alike + 1}' if alike else ''}.tif"
+        count[safe.lower()] += 1
+        number = count[safe.lower()]
+        names[structure] = f"zones-{safe}.tif" if number == 1 else f"zones-{safe}-{number}.tif"
     return names

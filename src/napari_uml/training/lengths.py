@@ -39,7 +39,7 @@ EPOCHS: Final[dict[Length, tuple[int, int]]] = {"quick": (6, 100), "normal": (12
 """Fewest and most epochs: every epoch is validated, and only they are compared."""
 RATES: Final[dict[Part, float]] = {"heads": 1e-3, "decoders": 3e-4, "all": 1e-4}
 SMALL_SET: Final = 48
-"""Below so many images a batch has 4: the same looks then make twice the steps, without which little is learnt."""
+"""Below so many images a batch has 4, so that an epoch has several steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,9 +153,9 @@ EXTRA_KINDS = (
         disagreement_layers,
     ),
     ExtraKind(
-        "Outlines with 90 % coverage",
-        "Inner and outer outline of each structure: in nine of ten images like those of the calibration the inner one "
-        "lies inside the true structure, and the outer one around it, but for a twentieth of its size.",
+        "Inner and outer outlines",
+        "Of each structure: in most images like those of the calibration the inner one lies inside the true structure, "
+        "and the outer one around it. The model's card says in how many, and which share of the size is spared.",
         False,
         zone_layers,
     ),
