@@ -18,6 +18,7 @@ from napari_uml.training import learning, trainer
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import Start, fit
 from napari_uml.training.plan import PREVIEW
+from napari_uml.training.validate import Score, Validation
 
 NETWORK = tiny_network()
 
@@ -51,7 +52,10 @@ def assert_same(a, b, where=""):
         assert a == b, where
 
 
-STATES = ("weights", "averaged", "optimizer", "scheduler", "anchor", "best_score", "best_epoch", "metrics", "epoch")
+STATES = (
+    "weights", "averaged", "optimizer", "scheduler", "anchor",
+    "best_score", "best_error", "best_epoch", "metrics", "epoch",
+)  # fmt: skip
 
 
 def assert_same_run(run, other):
@@ -238,14 +242,14 @@ def test_the_average_follows_the_weights(tmp_path, blobs):
     assert load_checkpoint(tmp_path / "none" / LAST).averaged == {}
 
 
-def scores(monkeypatch, *values):
+def scores(monkeypatch, *values, error=0.0):
     """Let validation find these scores."""
     left = iter(values)
-    monkeypatch.setattr(trainer, "validate", lambda *_: {"auc": next(left)})
+    monkeypatch.setattr(trainer, "validate", lambda *_: Validation({}, Score(next(left), error)))
 
 
 def test_training_stops_without_a_better_score_and_keeps_the_best(tmp_path, blobs, monkeypatch):
-    scores(monkeypatch, 0.5, 0.7, 0.6, 0.7, 0.9)
+    scores(monkeypatch, 0.5, 0.7, 0.6, 0.69, 0.9)
     reports = train(tmp_path, blobs, epochs=9, patience=2)
     assert [r.is_best for r in reports] == [True, True, False, False]
     assert [r.stopped for r in reports] == ["", "", "", "no better score for 2 epochs"]
@@ -254,8 +258,16 @@ def test_training_stops_without_a_better_score_and_keeps_the_best(tmp_path, blob
     assert train(tmp_path, blobs, epochs=9, patience=2, resume=True) == []
 
 
+def test_of_epochs_within_a_standard_error_the_last_is_the_best(tmp_path, blobs, monkeypatch):
+    scores(monkeypatch, 0.5, 0.7, 0.65, 0.59, 0.61, error=0.1)
+    reports = train(tmp_path, blobs, epochs=9, patience=3)
+    assert [r.is_best for r in reports] == [True, True, True, False, True]
+    assert reports[-1].stopped == "no better score for 3 epochs"  # none above 0.7
+    assert load_checkpoint(tmp_path / BEST).epoch == 5
+
+
 def test_the_best_epoch_is_remembered_on_resuming(tmp_path, blobs, monkeypatch):
-    scores(monkeypatch, 0.7, 0.5, 0.6, 0.8)
+    scores(monkeypatch, 0.7, 0.5, 0.6, 0.65, error=0.06)
     generator = fit(tiny_settings(epochs=4), NETWORK, blobs, tmp_path)
     next(generator), next(generator)
     generator.close()

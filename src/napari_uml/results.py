@@ -338,7 +338,7 @@ class EpochReport:
     score
         What the best checkpoint is chosen by: mean of the validation Dice and AUC; None without validation.
     is_best
-        Whether this epoch has the best score so far.
+        Whether this epoch is the best so far: the last whose score is at most one standard error below the highest.
     seconds, images_per_second, eta_seconds, memory_mb
         Wall time of the epoch, training speed, time to the last epoch, peak memory of the process.
     last, best

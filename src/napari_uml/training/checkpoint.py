@@ -36,8 +36,8 @@ class Checkpoint:
         State of the network and of its moving average (empty without one).
     optimizer, scheduler
         Their states.
-    best_score, best_epoch
-        Of the run so far.
+    best_score, best_error, best_epoch
+        The highest score of the run so far, its standard error and its epoch.
     seconds
         Training time of the run so far.
     metrics
@@ -61,6 +61,7 @@ class Checkpoint:
     metrics: dict[str, float]
     anchor: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
+    best_error: float = 0.0
 
     @property
     def shown(self) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ def add_epoch(path: Path, report: EpochReport) -> None:
         "epoch": float(report.epoch),
         **{f"{LOSS}{name}": value for name, value in report.losses.items()},
         **report.metrics,
-        **({} if report.score is None else {"score": report.score}),
+        **({} if report.score is None else {"score": report.score, "best": float(report.is_best)}),
         "learning_rate": report.learning_rate,
         "seconds": report.seconds,
     }
@@ -61,11 +61,11 @@ def draw_curves(path: Path, picture: Path, title: str = "") -> None:
     losses.set_ylim(bottom=0)
     for axes in (classes, rate):
         axes.set_xlabel("epoch")
-    best = max((row for row in rows if "score" in row), key=lambda row: row["score"], default=None)
-    if best is not None:
+    best = [row["epoch"] for row in rows if row.get("best")]
+    if best:
         for axes in (losses, dice, classes, rate):
-            axes.axvline(best["epoch"], color="0.6", linestyle=":", linewidth=1.2, zorder=0)
-        title = f"{title}, best epoch {best['epoch']:.0f} (dotted)".removeprefix(", ")
+            axes.axvline(best[-1], color="0.6", linestyle=":", linewidth=1.2, zorder=0)
+        title = f"{title}, best epoch {best[-1]:.0f} (dotted)".removeprefix(", ")
     figure.suptitle(title)
     figure.savefig(picture, format="png")  # a Figure without pyplot draws with Agg, on any machine
 

@@ -28,7 +28,7 @@ from napari_uml.training.preview import chosen, draw_preview
 from napari_uml.training.processes import make_fabric
 from napari_uml.training.schedule import kl_weight, make_optimizer, make_scheduler
 from napari_uml.training.transfer import transfer
-from napari_uml.training.validate import score, validate
+from napari_uml.training.validate import Score, Validation, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,6 +88,7 @@ class Trainer:
         self.config, self.network, self.run, self.vertical_flip = config, network, run, vertical_flip
         self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
         self.best_score: float | None = None
+        self.best_error = 0.0
         self.task = merge_tasks([dataset.info for dataset in datasets])
         previous = self._previous(resume)
         self.fabric = make_fabric(config, member, some_unused=network.navigator and not network.instructor)
@@ -103,12 +104,9 @@ class Trainer:
             torch.manual_seed(derive_seed(self.config.seed, self.epoch, self.fabric.global_rank))
             losses = self._train_batches(on_step)
             trained = time.perf_counter() - began
-            metrics = self._validate()
+            metrics, score = self._validate()
         self.epoch += 1
-        now = score(metrics)
-        is_best = now is None or self.best_score is None or now > self.best_score
-        if is_best:
-            self.best_score, self.best_epoch = now, self.epoch
+        is_best = self._compare(score)
         seconds = time.perf_counter() - began
         self.seconds += seconds
         self._save(metrics, is_best)
@@ -116,7 +114,8 @@ class Trainer:
         self.finished = reason != ""
         return EpochReport(
             epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]), score=now, is_best=is_best, seconds=seconds,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            score=None if score is None else score.value, is_best=is_best, seconds=seconds,
             images_per_second=min(len(self.training), self.steps * self.config.batch_size) / trained,
             eta_seconds=0.0 if reason else (self.config.epochs - self.epoch) * seconds,
             memory_mb=peak_memory_mb(), last=self.run / LAST, best=self.run / BEST, stopped=reason,
@@ -192,7 +191,8 @@ class Trainer:
         self.scheduler.load_state_dict(checkpoint.scheduler)
         self.fabric.strategy.precision.load_state_dict(checkpoint.scaler)
         self.epoch, self.seconds = checkpoint.epoch, checkpoint.seconds
-        self.best_score, self.best_epoch = checkpoint.best_score, checkpoint.best_epoch
+        self.best_score, self.best_error = checkpoint.best_score, checkpoint.best_error
+        self.best_epoch = checkpoint.best_epoch
         self.finished = self._stop_reason() != ""
 
     def _train_batches(self, on_step: StepListener | None) -> dict[str, float]:
@@ -233,22 +233,35 @@ class Trainer:
             self.average.update_parameters(self.net)
         return values
 
+    def _compare(self, score: Score | None) -> bool:
+        """Whether the epoch just done is the model now: its score is at most a standard error below the highest.
+
+        Of epochs that the validation images cannot tell apart the last is taken (after the one-standard-error rule,
+        Breiman et al. 1984, 3.4.3): it has seen more, and the learning rate has come down.
+        """
+        if score is None:
+            self.best_epoch = self.epoch
+            return True
+        if self.best_score is None or score.value > self.best_score:
+            self.best_score, self.best_error, self.best_epoch = score.value, score.error, self.epoch
+        return score.value >= self.best_score - self.best_error
+
     @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> Validation:
         """Figures of the weights that a checkpoint shows; the first process finds them for all."""
         net = self.net if self.average is None else self.average.module
         if self.mixture is not None and self.anchor is not None:
             self.mixture.load_state_dict(mixed(net.state_dict(), self.anchor.places, self.config.start_share))
             net = self.mixture
-        metrics: dict[str, float] = {}
+        found = Validation({}, None)
         if self.validation:
             net.eval()
             forward = self._forward(net)
             size, batch = self.config.image_size, self.config.batch_size
-            metrics = validate(forward, self.validation, self.task, size, batch, self.fabric.device)
+            found = validate(forward, self.validation, self.task, size, batch, self.fabric.device)
             shown = chosen(self.validation)
             draw_preview(self.run / PREVIEW, forward, shown, self.task, size, self.fabric.device)
-        return self.fabric.broadcast(metrics)
+        return self.fabric.broadcast(found)
 
     def _forward(self, net: torch.nn.Module) -> Callable[[Tensor], UMLOutput]:
         def forward(images: Tensor) -> UMLOutput:
@@ -264,7 +277,8 @@ class Trainer:
             network=self.network, train=self.config, epoch=self.epoch, weights=self.net.state_dict(),
             averaged={} if self.average is None else self.average.module.state_dict(),
             optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(),
-            best_score=self.best_score, best_epoch=self.best_epoch, seconds=self.seconds, metrics=metrics,
+            best_score=self.best_score, best_error=self.best_error, best_epoch=self.best_epoch,
+            seconds=self.seconds, metrics=metrics,
             anchor={} if self.anchor is None else self.anchor.places,
             scaler=self.fabric.strategy.precision.state_dict(),
         )  # fmt: skip

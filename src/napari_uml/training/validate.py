@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from napari_uml.nn.output import UMLOutput
 
 
+class Score(NamedTuple):
+    """What epochs are compared by, in [0, 1], and its standard error over the images."""
+
+    value: float
+    error: float
+
+
+class Validation(NamedTuple):
+    """Figures by name, and the score made of them; None where neither structures nor classes are known."""
+
+    metrics: dict[str, float]
+    score: Score | None
+
+
 def validate(
     forward: Callable[[Tensor], UMLOutput],
     samples: Sequence[Sample],
@@ -29,8 +43,10 @@ def validate(
     size: int,
     batch: int,
     device: torch.device,
-) -> dict[str, float]:
+) -> Validation:
     """Figures by name: `dice_present/STRUCTURE`, `acc`, `auc`, `u_image`, `u_pixel`; absent where not known or said.
+
+    The score is the mean Dice of the structures, averaged with the AUC where there are both.
 
     Parameters
     ----------
@@ -41,7 +57,7 @@ def validate(
     task, size, batch, device
         Names of the structures, side of the input, images at a time, and where.
     """
-    overlaps: dict[str, list[float]] = {name: [] for name in task.structures}
+    overlaps: list[dict[str, float]] = []
     probabilities, doubts, pixel_doubts = [], [], []
     for start in range(0, len(samples), batch):
         images, masks = zip(*(as_input(sample, size) for sample in samples[start : start + batch]), strict=True)
@@ -51,39 +67,71 @@ def validate(
             doubts.append(answer.uncertainty.cpu().numpy())
         if (answer := output.mask_answer) is not None:
             pixel_doubts.append(answer.uncertainty.mean(dim=(1, 2, 3)).cpu().numpy())
-            for found, truth in zip(output.mask_logits[0].argmax(1).cpu().numpy(), masks, strict=True):
-                _add_overlaps(overlaps, found, truth.numpy(), task)
-    metrics = {f"dice_present/{name}": float(np.mean(values)) for name, values in overlaps.items() if values}
+            found = output.mask_logits[0].argmax(1).cpu().numpy()
+            overlaps += [_dice(mask, truth.numpy(), task) for mask, truth in zip(found, masks, strict=True)]
+    metrics, scores = {}, []
+    if any(overlaps):
+        for name in task.structures:
+            if values := [dice[name] for dice in overlaps if name in dice]:
+                metrics[f"dice_present/{name}"] = float(np.mean(values))
+        scores.append(_dice_score(list(metrics.values()), overlaps))
     if probabilities:
-        metrics |= _class_metrics(np.concatenate(probabilities), np.array([sample.label for sample in samples]))
+        labels = np.array([sample.label for sample in samples])
+        known, p = labels >= 0, np.concatenate(probabilities)
+        if known.any():
+            metrics["acc"] = float((p.argmax(1) == labels)[known].mean())
+        if (auc := _auc_score(p[known], labels[known])) is not None:
+            metrics["auc"] = auc.value
+            scores.append(auc)
     means = {"u_image": doubts, "u_pixel": pixel_doubts}
-    return metrics | {name: float(np.mean(np.concatenate(values))) for name, values in means.items() if values}
+    metrics |= {name: float(np.mean(np.concatenate(values))) for name, values in means.items() if values}
+    return Validation(metrics, _averaged(scores) if scores else None)
 
 
-def score(metrics: dict[str, float]) -> float | None:
-    """What the best epoch is chosen by: the mean Dice of the structures, averaged with the AUC; None without either."""
-    dice = [value for name, value in metrics.items() if name.startswith("dice_present/")]
-    parts = ([float(np.mean(dice))] if dice else []) + [metrics[name] for name in ("auc",) if name in metrics]
-    return float(np.mean(parts)) if parts else None
-
-
-def _add_overlaps(
-    overlaps: dict[str, list[float]], found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task
-) -> None:
-    """Add the Dice of every structure that the truth has."""
-    known = truth != IGNORE
-    for name, values in overlaps.items():
+def _dice(found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task) -> dict[str, float]:
+    """Dice of every structure that the truth has."""
+    known, dice = truth != IGNORE, {}
+    for name in task.structures:
         members = task.members(name)
         a, b = np.isin(found, members) & known, np.isin(truth, members)
         if b.any():
-            values.append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
+            dice[name] = 2 * float((a & b).sum()) / float(a.sum() + b.sum())
+    return dice
 
 
-def _class_metrics(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:
-    known = labels >= 0
-    p, y = probabilities[known], labels[known]
-    if y.size == 0:
-        return {}
-    metrics = {"acc": float((p.argmax(1) == y).mean())}
-    aucs = [roc_auc_score(y == k, p[:, k]) for k in range(p.shape[1]) if 0 < (y == k).sum() < y.size]
-    return metrics | ({"auc": float(np.mean(aucs))} if aucs else {})
+def _dice_score(means: Sequence[float], overlaps: Sequence[dict[str, float]]) -> Score:
+    """Mean of the structures' Dice; a single image has no spread, and [0, 1] has none above 0.5."""
+    images = [float(np.mean(list(dice.values()))) for dice in overlaps if dice]
+    spread = float(np.std(images, ddof=1)) if len(images) > 1 else 0.5
+    return Score(float(np.mean(means)), spread / len(images) ** 0.5)
+
+
+def _auc_score(p: NDArray[np.floating], labels: NDArray[np.integer]) -> Score | None:
+    """Mean AUC of one class against the rest; None where the labels have one class only."""
+    found = []
+    for k in range(p.shape[1]):
+        positive = int((labels == k).sum())
+        if 0 < positive < labels.size:
+            auc = float(roc_auc_score(labels == k, p[:, k]))
+            found.append((auc, auc_error(auc, positive, labels.size - positive)))
+    return Score(*np.mean(found, axis=0).tolist()) if found else None
+
+
+def auc_error(auc: float, positive: int, negative: int) -> float:
+    """Standard error of an AUC after Hanley and McNeil (1982), of the AUC moved towards 0.5 as if by two more images.
+
+    Without the move, the AUC of 1 that few images often have would be without error.
+    """
+    few = min(positive, negative)
+    a = (max(auc, 1 - auc) * few + 1) / (few + 2)
+    two_positive, two_negative = a / (2 - a), 2 * a**2 / (1 + a)
+    variance = a * (1 - a) + (positive - 1) * (two_positive - a**2) + (negative - 1) * (two_negative - a**2)
+    return float((variance / (positive * negative)) ** 0.5)
+
+
+def _averaged(scores: Sequence[Score]) -> Score:
+    """The mean, with the error of independent parts."""
+    return Score(
+        sum(score.value for score in scores) / len(scores),
+        sum(score.error**2 for score in scores) ** 0.5 / len(scores),
+    )
