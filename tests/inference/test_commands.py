@@ -20,8 +20,10 @@ from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import parse_box, result_folders
 from napari_uml.data.reading import read_image
+from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
-from napari_uml.inference.run_record import read_run
+from napari_uml.inference.report import write_report
+from napari_uml.inference.run_record import RunSettings, read_run
 from napari_uml.inference.zones import zone_files
 from napari_uml.results import Box, Corruption
 from napari_uml.weights import read_info, write_info
@@ -153,6 +155,24 @@ def test_class_set_and_outlines_of_a_calibrated_model_are_written(
     assert code == 2
     assert "zones-disc.tif" in errors
     assert not (out / "labels.tif").exists()
+    assert run("predict", photo, "-o", out, *options[:-1], "--overwrite")[0] == 0
+    assert not (out / "zones-disc.tif").exists()
+
+
+def test_report_says_what_the_calibration_knows_of_an_image_but_not_of_a_stack(
+    calibrated: Path, photo: Path, tmp_path: Path
+) -> None:
+    write_nifti(tmp_path / "volume.nii.gz")
+    predictor, pages = UMLPredictor.load(calibrated, "cpu", "float32"), []
+    for path in (photo, tmp_path / "volume.nii.gz"):
+        image = read_image(path)
+        done = analyse(predictor, image, RunSettings())
+        write_report(tmp_path / "r.html", image.pixels, done.prediction, done.record, predictor.info, overwrite=True)
+        pages.append((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "With 90\N{NO-BREAK SPACE}% coverage: <b>" in pages[0]
+    assert "<b>10\N{NO-BREAK SPACE}%</b> (x val, n = 20)" in pages[0]
+    assert "coverage" not in pages[1]
+    assert "calibrated for a slice, not for the whole stack" in pages[1]
 
 
 def test_outlines_of_several_images_and_of_a_rectangle_lie_beside_their_labels(

@@ -13,6 +13,7 @@ from napari.layers import Image
 from napari_uml.calibration import Calibration, Knot
 from napari_uml.config import Measurement, Task
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
+from napari_uml.inference.trust import trust_in
 from napari_uml.results import Box, Opinion
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.jobs import analyse
@@ -21,7 +22,6 @@ from napari_uml.widgets.measured import Measured, as_csv, measure_result, words
 from napari_uml.widgets.reading_modes import Reading
 from napari_uml.widgets.readout import as_html, in_words, pixel_at
 from napari_uml.widgets.session import Result, Session
-from napari_uml.widgets.trust_line import trust_in
 
 if TYPE_CHECKING:
     from conftest import FakePredictor

@@ -185,9 +185,11 @@ def _predict_one(
     from napari_uml.data.reading import read_image
     from napari_uml.inference.analysis import analyse
     from napari_uml.inference.saving import save_prediction
-    from napari_uml.inference.zones import outline_zones, save_zones
+    from napari_uml.inference.zones import outline_zones, remove_zones, save_zones
 
     done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
+    if overwrite:
+        remove_zones(folder)
     if outlines:
         zones = outline_zones(done.prediction, predictor.info, settings.roi)
         save_zones(folder, done.image, zones, overwrite=overwrite)

@@ -15,6 +15,7 @@ from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
 from napari_uml.inference.page import fitted, shade, tint
 from napari_uml.inference.reproduce import as_command, as_python
+from napari_uml.inference.trust import trust_in
 from napari_uml.results import SILENT
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_uml.calibration import Calibration
     from napari_uml.inference.reproduce import Recipe
-    from napari_uml.inference.run_record import OpinionRecord, RunRecord
+    from napari_uml.inference.run_record import RunRecord
     from napari_uml.results import Prediction
     from napari_uml.weights import WeightsInfo
 
@@ -137,7 +139,7 @@ def _opinion(record: RunRecord, prediction: Prediction, info: WeightsInfo) -> st
     bars = "".join(_bar(name, value, last=n == len(rows) - 1) for n, (name, value) in enumerate(rows))
     return (
         f"<h2>{whole}: {escape(opinion.predicted)}</h2><table>{bars}</table>"
-        f"<p class='note'>{note}</p><p>{escape(_trust(opinion, info))}</p>"
+        f"<p class='note'>{note}</p>{_trust(prediction, info.calibration)}"
     )
 
 
@@ -147,13 +149,14 @@ def _bar(name: str, value: float, *, last: bool) -> str:
     return f"<tr><td>{escape(name)}</td><td>{bar}</td><td>{value:.3f}</td></tr>"
 
 
-def _trust(opinion: OpinionRecord, info: WeightsInfo) -> str:
-    """The calibrated chance of an error in words."""
-    if info.calibration is None:
-        return "Chance that the class is wrong: not calibrated."
-    chance = info.calibration.chance(opinion.uncertainty)
-    said = f"Chance that the class is wrong: {chance.value:.0%} ({chance.low:.0%} to {chance.high:.0%}; "
-    return f"{said}{info.calibration.source})."
+def _trust(prediction: Prediction, calibration: Calibration | None) -> str:
+    """What the calibration says, as the dock does; of several slices together it says nothing."""
+    if len(prediction.opinions) > 1 and calibration is not None:
+        return "<p>Chance that the class is wrong: calibrated for a slice, not for the whole stack.</p>"
+    trust = trust_in(prediction.opinion, calibration)
+    referral = f"<p class='banner'><b>{escape(trust.referral)}</b></p>" if trust.referral else ""
+    note = "" if calibration is None else f"<p class='note'>{escape(trust.explanation)}</p>"
+    return f"<p>{trust.line}</p>{referral}{note}"
 
 
 def _pictures(pixels: NDArray[np.float32], prediction: Prediction, info: WeightsInfo) -> str:

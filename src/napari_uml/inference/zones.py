@@ -75,6 +75,12 @@ def save_zones(
     return tuple(paths)
 
 
+def remove_zones(folder: Path) -> None:
+    """Remove what `save_zones` wrote for an answer that is written anew, so that no outlines of an older one stay."""
+    for path in folder.glob("zones-*.tif"):
+        path.unlink()
+
+
 def _file_names(structures: Iterable[str]) -> dict[str, str]:
     """By structure, names that every file system takes and tells apart."""
     names: dict[str, str] = {}

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout
 
 from napari_uml.errors import WeightsError
+from napari_uml.inference.trust import trust_in
 from napari_uml.results import PARTS, SILENT
 from napari_uml.weights import read_info
 from napari_uml.widgets.belief_bars import BeliefBars
@@ -16,7 +17,7 @@ from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.readout import PixelOpinion, pixel_at
 from napari_uml.widgets.session import State, missing_input
-from napari_uml.widgets.trust_line import TrustLine, trust_in
+from napari_uml.widgets.trust_line import TrustLine
 
 if TYPE_CHECKING:
     from napari_uml.config import Task
