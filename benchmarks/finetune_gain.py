@@ -1,6 +1,6 @@
 """What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
 
-    python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part decoders]
+    python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part all] [--targets drishti]
 
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
 from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
@@ -90,12 +90,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--part", choices=("heads", "decoders", "all"), default="decoders")
+    parser.add_argument("--part", choices=("heads", "decoders", "all"), default="all")
+    parser.add_argument("--targets", nargs="+", default=[case.target for case in CASES], help="to do a part of it")
     parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
     args = parser.parse_args()
 
     rows = []
-    for case in CASES:
+    for case in (case for case in CASES if case.target in args.targets):
         if not all((args.data / name / "index.csv").is_file() for name in (*case.sources, case.target)):
             print(f"{case.start}: left out, {args.data} lacks {', '.join((*case.sources, case.target))}", flush=True)
             continue

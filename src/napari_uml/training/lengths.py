@@ -4,11 +4,13 @@ Why `quick` is what it is, for 10 to 80 images on two processor cores within ten
 
 - **Looks, not epochs.** What a run costs and learns goes with the images it looks at. 10 images need many epochs,
   80 few; every length therefore fixes the looks and divides.
-- **Decoders and heads learn, encoders stay.** They hold most of the parameters, which 10 images cannot determine, and
-  going backward through them is the larger part of a step. Their batch normalisation keeps the statistics of the
-  large training set, which are better known than those of a batch of four.
-- **A small learning rate in one cycle.** The weights are good already: a third of the rate of a training from scratch,
-  rising over 15 % of the steps so that the new heads' first gradients do no harm, then falling to nothing.
+- **Everything learns, the normalisation statistics stay.** On another kind of image the encoders have to follow: with
+  20 fundus photographs of a clinic that the model did not know, the Dice of the disc was a tenth higher than with
+  decoders and heads alone, and the old images fared no worse. The statistics of the large training set are better
+  known than those of a batch of four.
+- **A training's learning rate in one cycle.** A third of it left the fundus model half way, and no more looks made up
+  for that; it rises over 15 % of the steps so that new heads' first gradients do no harm, then falls to nothing.
+  Longer runs take smaller steps.
 - **A short average.** A run has 100 to 300 steps; averaged weights with a decay of 0.99 would still hold the start
   model to a third after a hundred. 0.95 averages the last twenty.
 - **No KL warm-up.** The start model's evidence was held down by the KL term already; without the term it would grow
@@ -37,7 +39,7 @@ LOOKS: Final[dict[Length, int]] = {"quick": 1000, "normal": 3000, "long": 9000}
 """Training images that a run looks at, repeats included."""
 EPOCHS: Final[dict[Length, tuple[int, int]]] = {"quick": (6, 100), "normal": (12, 200), "long": (30, 400)}
 """Fewest and most epochs: every epoch is validated, and only they are compared."""
-RATES: Final[dict[Part, float]] = {"heads": 1e-3, "decoders": 3e-4, "all": 1e-4}
+RATES: Final[dict[Length, float]] = {"quick": 1e-3, "normal": 5e-4, "long": 3e-4}
 SMALL_SET: Final = 48
 """Below so many images a batch has 4, so that an epoch has several steps."""
 
@@ -64,7 +66,7 @@ def settings_for(length: Length, part: Part, images: int) -> Mapping[str, Any]:
     return {
         "epochs": min(most, max(fewest, math.ceil(LOOKS[length] / images))),
         "batch_size": 4 if images < SMALL_SET else 8,
-        "learning_rate": RATES[part],
+        "learning_rate": RATES[length],
         "weight_decay": 0.01,
         "annealing_epochs": 1,
         "ema": 0.95 if length == "quick" else 0.98,

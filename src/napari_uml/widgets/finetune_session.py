@@ -116,7 +116,7 @@ class FinetuneSession:
     start: str = SCRATCH
     start_info: WeightsInfo | None = None
     name: str = ""
-    part: Part = "decoders"
+    part: Part = "all"
     length: Length = "quick"
     changes: dict[str, Any] = field(default_factory=dict)
     mix_in: Path | None = None
