@@ -16,6 +16,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from napari_uml import cli
 from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import parse_box, result_folders
@@ -315,6 +316,24 @@ def test_missing_image_and_missing_command_are_one_line(
         code, _, errors = run(*arguments)
         assert code == 2
         assert len(errors.splitlines()) == 1
+
+
+def test_a_library_that_is_not_installed_is_one_line_with_what_brings_it(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, photo: Path
+) -> None:
+    def missing(name: str) -> Callable[..., int]:
+        def app(**_: object) -> int:
+            raise ModuleNotFoundError(name=name)
+
+        return app
+
+    monkeypatch.setattr(cli, "app", missing("sklearn.metrics"))
+    code, _, errors = run("train", photo)
+    assert code == 2
+    assert 'This needs sklearn, which is not installed. Run pip install "napari-uml[train]".' in errors
+    monkeypatch.setattr(cli, "app", missing("napari_uml.nothing"))
+    with pytest.raises(ModuleNotFoundError):
+        run("train", photo)
 
 
 def test_debug_shows_the_traceback(weights: Path, tmp_path: Path) -> None:

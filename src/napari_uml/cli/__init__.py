@@ -25,7 +25,7 @@ from napari_uml.cli import (
     robustness,
     train,
 )
-from napari_uml.cli.common import DEBUG, EXPECTED_ERRORS, INTERRUPTED, WRONG_INPUT, sentences
+from napari_uml.cli.common import DEBUG, EXPECTED_ERRORS, INTERRUPTED, WRONG_INPUT, missing_part, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         for sentence in sentences(error):
             typer.echo(f"napari-uml: {sentence}", err=True)
+        code = WRONG_INPUT
+    except ModuleNotFoundError as error:
+        advice = missing_part(error)
+        if debug or advice is None:
+            raise
+        typer.echo(f"napari-uml: {advice}", err=True)
         code = WRONG_INPUT
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

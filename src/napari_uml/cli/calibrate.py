@@ -34,7 +34,7 @@ def calibrate(
 ) -> None:
     """Fit evidence scale, chance of an error and referral threshold on a split, and write them into the weights.
 
-    The tensors stay as they are. A registered model is changed only when its path is given instead of its name.
+    The tensors stay as they are. A registered model needs -o: its file is known by its SHA-256 and stays.
     """
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.answers import read_answers
@@ -45,9 +45,7 @@ def calibrate(
     from napari_uml.weights.registry import load_registry
 
     if output is None and model in load_registry().models:
-        raise ValueError(
-            f"Expected a file to write for the registered model {model!r}, got none; use -o, or its path for its name."
-        )
+        raise ValueError(f"Expected a file to write for the registered model {model!r}, got none; use -o.")
     if output is not None and not overwrite:
         refuse_existing([output])
     path, folders = find_weights(model), [read_dataset(folder) for folder in datasets]

@@ -25,6 +25,12 @@ USAGE_ERROR: Final = cast("type[typer.BadParameter]", typer.BadParameter.__base_
 EXPECTED_ERRORS: Final = (UMLError, ValueError, FileNotFoundError, PermissionError, USAGE_ERROR)
 """What a user can mend (pydantic's ValidationError is a ValueError); anything else is a fault of the program."""
 
+PART_OF: Final = {
+    "lightning": "train", "monai": "train", "psutil": "train", "sklearn": "train",
+    "nibabel": "medical", "pydicom": "medical", "napari": "all",
+}  # fmt: skip
+"""Optional libraries, and the part of the installation that brings each."""
+
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model (napari-uml models list) or path of a weights file.")
 ]
@@ -46,6 +52,13 @@ def sentences(error: BaseException) -> list[str]:
     if isinstance(error, USAGE_ERROR):
         return [_one_line(error.format_message())]
     return [_one_line(str(error))]
+
+
+def missing_part(error: ModuleNotFoundError) -> str | None:
+    """What to do about an optional library that is not installed; None for any other module."""
+    library = (error.name or "").partition(".")[0]
+    part = PART_OF.get(library)
+    return part and f'This needs {library}, which is not installed. Run pip install "napari-uml[{part}]".'
 
 
 def progress_bar() -> Progress:

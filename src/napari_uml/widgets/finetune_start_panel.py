@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PARTS: Final = (("Heads only", "heads"), ("Decoders and heads", "decoders"), ("Everything", "all"))
 PART_TIP = (
-    "Heads only: fastest, and enough when classes were renamed or regrouped. Decoders and heads: what is right for a "
-    "few dozen images. Everything: for hundreds of images, or another kind of image."
+    "Heads only: fastest, and enough when classes were renamed or regrouped. Decoders and heads: when time or memory "
+    "is short. Everything: what another kind of image needs."
 )
 LENGTH_TIP = "How many looks at the training images; quick is made for 10 to 80 images."
 TIME_TIP = "An estimate from a few steps measured on this machine; other programs make it longer."
