@@ -1,11 +1,11 @@
-"""Whether the gate for unfamiliar images sees what is unlike the training images.
+"""Whether a model's gate for unfamiliar images sees what is unlike its training images.
 
-    python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FOLDER] [--write FILE.safetensors]
+    python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FOLDER]
 
-The gate is fitted on the training and validation images of --trained-on. Printed is, for noisy validation images and
-for the images of the other sets, the AUROC of the distance against the clean validation images, with its 95 % interval,
-and the share above the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device
-plays no part. -o writes the table, `ood-MODEL.csv` and `.md`; --write makes a copy of the weights with the gate in it.
+The gate is the one in the weights. Printed is, for noisy validation images of --trained-on and for the images of the
+other sets, the AUROC of the distance against the clean validation images, with its 95 % interval, and the share above
+the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device plays no part. -o
+writes the table, `ood-MODEL.csv` and `.md`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
-from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
+from napari_uml.evaluation.familiar import statistics_of
 from napari_uml.familiarity import picture_statistics
 from napari_uml.files import write_atomic
-from napari_uml.weights import find_weights, read_info, write_info
+from napari_uml.weights import find_weights, read_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,20 +43,20 @@ HEADER = ("images", "n", "auroc", "low", "high", "above the threshold")
 
 
 def main() -> None:
-    """Fit, measure, print, write."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="name or path of a model")
     parser.add_argument("--trained-on", type=Path, nargs="+", required=True, help="its data sets")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="sets of another modality or origin")
     parser.add_argument("-o", "--output", type=Path, help="folder for the table")
-    parser.add_argument("--write", type=Path, help="also write the weights with the gate, FILE.safetensors")
     args = parser.parse_args()
 
-    path = find_weights(args.model)
-    info, datasets = read_info(path), [read_dataset(folder) for folder in args.trained_on]
-    gate = fit_familiarity(datasets, info)
+    info, datasets = read_info(find_weights(args.model)), [read_dataset(folder) for folder in args.trained_on]
+    gate = info.familiarity
+    if gate is None:
+        sys.exit(f"Expected a model with a gate, {info.name} has none; napari-uml calibrate fits one.")
     about = (
-        f"Gate fitted on {gate.n} training images of {gate.dataset}; threshold {gate.threshold:.2f} from {gate.n_val} "
+        f"Gate of version {info.version}, fitted on {gate.n} training images of {gate.dataset}; threshold {gate.threshold:.2f} from {gate.n_val} "
         "validation images; AUROC against the clean validation images"
     )
     if args.output:
@@ -67,8 +67,6 @@ def main() -> None:
         print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.1%}".format(*row))
     if args.output:
         write_table(args.output / f"ood-{info.name}", about, rows)
-    if args.write:
-        write_info(path, info.model_copy(update={"familiarity": gate}), args.write)
 
 
 def write_table(path: Path, about: str, rows: list[Row]) -> None:
