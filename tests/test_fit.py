@@ -298,9 +298,8 @@ def replaced(record, **values):
     [
         ({"mask": ""}, {"acc", "auc", "u_image", "u_pixel"}),
         ({"label": ""}, {"dice_present/lesion", "u_image", "u_pixel"}),
-        ({"mask": "", "label": ""}, {"u_image", "u_pixel"}),
     ],
-    ids=["masks", "labels", "both"],
+    ids=["masks", "labels"],
 )
 def test_what_is_not_annotated_is_not_trained_nor_validated(tmp_path, blobs, missing, metrics):
     datasets = rewritten(blobs, tmp_path / "data", lambda record: replaced(record, **missing))
@@ -308,7 +307,20 @@ def test_what_is_not_annotated_is_not_trained_nor_validated(tmp_path, blobs, mis
     assert set(report.metrics) == metrics
     assert (report.losses["mask"] == 0) == ("mask" in missing)
     assert (report.losses["class"] == 0) == ("label" in missing)
-    assert (report.score is None) == (len(missing) == 2)
+    assert report.score is not None
+
+
+def test_images_without_mask_and_label_are_left_out(tmp_path, blobs):
+    (dataset,) = blobs
+    bare = rewritten(blobs, tmp_path / "data", lambda record: replaced(record, mask="", label=""))
+    with pytest.raises(DatasetError, match="annotated training image"):
+        train(tmp_path / "none", bare, epochs=1)
+    first = dataset.of_split("train")[0].image
+    fewer = rewritten(blobs, tmp_path / "fewer", lambda r: replaced(r, mask="", label="") if r.image == first else r)
+    without = rewritten(blobs, tmp_path / "without", lambda r: None if r.image == first else r)
+    train(tmp_path / "a", fewer, epochs=1)
+    train(tmp_path / "b", without, epochs=1)
+    assert_same(load_checkpoint(tmp_path / "a" / LAST).weights, load_checkpoint(tmp_path / "b" / LAST).weights)
 
 
 def test_without_validation_images_every_epoch_is_the_best(tmp_path, blobs):
@@ -320,7 +332,7 @@ def test_without_validation_images_every_epoch_is_the_best(tmp_path, blobs):
 
 def test_without_training_images_there_is_nothing_to_train(tmp_path, blobs):
     datasets = rewritten(blobs, tmp_path / "data", lambda record: record if record.split == "val" else None)
-    with pytest.raises(DatasetError, match="at least 1 training image"):
+    with pytest.raises(DatasetError, match="at least 1 annotated training image"):
         train(tmp_path / "run", datasets)
 
 

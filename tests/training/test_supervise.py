@@ -87,7 +87,32 @@ def test_process_that_does_not_stop_is_killed_after_the_grace_time(tmp_path: Pat
     assert isinstance(next(events), StepDone)
     process.stop(grace=0.1)
     list(events)
-    assert process.outcome().code == -9
+    outcome = process.outcome()
+    assert outcome.code == -9
+    assert not outcome.memory_was_short
+    assert "did not end within" in outcome.message
+
+
+def test_process_is_asked_to_stop_once_so_that_it_can_save(tmp_path: Path, script: Script) -> None:
+    line = '{"event":"step","epoch":1,"epochs":1,"step":1,"steps":1,"loss":1.0}'
+    code = f"""
+import signal, time
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+print('{line}', flush=True)
+while not heard:
+    time.sleep(0.01)
+time.sleep(0.5)
+print(len(heard), "heard")
+"""
+    process = TrainingProcess(tmp_path / "run", [], script(code))
+    events = process.events()
+    assert isinstance(next(events), StepDone)
+    process.stop()
+    time.sleep(0.2)
+    process.stop()
+    list(events)
+    assert process.outcome().log == "1 heard"
 
 
 def test_program_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,9 +24,12 @@ from tests.tiny import tiny_dataset
 from tests.widgets.finetune_fakes import FakeLaunch, judging, report
 
 from napari_uml.config import TrainConfig
+from napari_uml.data.dataset import read_dataset, write_dataset
 from napari_uml.training.events import EpochDone, RunFailed
+from napari_uml.training.lengths import Counts
 from napari_uml.training.pace import Pace
-from napari_uml.training.plan import RunPlan, write_plan
+from napari_uml.training.plan import CURVES, LAST, MODEL, RunPlan, read_plan, write_plan
+from napari_uml.training.run_state import mark_ended
 from napari_uml.weights import find_weights, import_weights, list_models
 from napari_uml.widgets import finetune_result_panel
 from napari_uml.widgets.finetune import FinetuneWidget
@@ -37,10 +42,11 @@ from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.panel import Scroll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytestqt.qtbot import QtBot
+    from qtpy.QtGui import QCloseEvent
 
 
 class Chooser(QWidget):
@@ -118,6 +124,17 @@ def test_ready_list_can_be_trained_on(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     assert not_ready(dock.session) == ""
     assert dock.panels[TrainPanel].train.isEnabled()
+
+
+def test_images_without_annotation_do_not_count_and_some_must_validate(make_dock: Any, blobs: Path) -> None:
+    dataset = read_dataset(blobs)
+    bare = [replace(r, mask="", label="") if r.split == "val" else r for r in dataset.records]
+    write_dataset(blobs, dataset.info, bare)
+    dock = make_dock(blobs)
+    assert dock.session.counts == Counts(len(dataset.of_split("train")), 0)
+    assert not_ready(dock.session).endswith("press Suggest split.")
+    write_dataset(blobs, dataset.info, [replace(r, mask="", label="") for r in dataset.records])
+    assert "a mask or a class that train" in not_ready(make_dock(blobs).session)
 
 
 def test_sentence_says_what_is_kept_and_what_is_new(make_dock: Any, blobs: Path) -> None:
@@ -311,6 +328,76 @@ def test_window_is_not_closed_against_the_users_will(
     assert window.close()
     assert launch.last.stopped
     dock.setParent(None)
+
+
+def test_window_that_stays_open_after_all_hears_how_the_run_ends(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asking(QWidget):
+        def closeEvent(self, event: QCloseEvent) -> None:  # as napari's own question does when it is cancelled
+            event.ignore()
+
+    dock, window = make_dock(blobs), Asking()
+    qtbot.addWidget(window, before_close_func=lambda _: dock.setParent(None))
+    dock.setParent(window)
+    window.show()
+    dock.show()
+    dock.panels[TrainPanel].train.click()
+    launch.last.start()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    assert not window.close()
+    assert launch.last.stopped
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    assert dock.session.comparison is not None
+    assert not_ready(dock.session) == ""
+
+
+def test_closing_during_the_comparison_asks_and_the_run_is_offered_again(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(run: Path, name: str) -> Any:
+        def work(stopped: Callable[[], bool]) -> Iterator[object]:
+            while not stopped():
+                time.sleep(0.01)
+            yield from ()
+
+        return work
+
+    dock = make_dock(blobs, judging=never)
+    dock.panels[TrainPanel].train.click()
+    run = killed_run(dock, launch, blobs)
+    epochs = read_plan(run).settings.epochs
+    for name, text in ((MODEL, ""), (LAST, ""), (CURVES, f"epoch\n{epochs}\n")):
+        (run / name).write_text(text)
+    mark_ended(run, "all epochs done")
+    launch.last.finish()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.JUDGING)
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)
+    assert not dock.close()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    assert dock.close()
+    again = make_dock(blobs)
+    panel = again.panels[TrainPanel]
+    assert panel.chosen_run.folder == run
+    assert panel.runs.currentText() == "tuned: trained, not added yet"
+    assert (panel.resume.text(), panel.smaller.isEnabled()) == ("Compare and add", False)
+    panel.resume.click()
+    assert launch.last.arguments == ["--resume"]
+
+
+def test_resumed_run_whose_name_is_taken_gets_another(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch
+) -> None:
+    dock = make_dock(blobs)
+    dock.panels[TrainPanel].train.click()
+    run = killed_run(dock, launch, blobs)
+    write_plan(run, read_plan(run).model_copy(update={"name": "breast-ultrasound"}))
+    launch.last.kill()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE)
+    dock.panels[TrainPanel].resume.click()
+    launch.last.finish()
+    qtbot.waitUntil(lambda: dock.session.comparison is not None)
+    assert dock.session.installed == "breast-ultrasound-2"
 
 
 def test_form_has_every_setting_with_its_description(make_dock: Any) -> None:

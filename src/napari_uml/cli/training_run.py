@@ -25,7 +25,7 @@ from napari_uml.training.fit import Start, StepListener, fit
 from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
-from napari_uml.training.run_state import FAILED, mark_begun, mark_ended
+from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +176,9 @@ def _marked(run: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        mark_ended(run, FAILED)
+        state = read_state(run)
+        if state is None or not state.ended:  # else only the news of it was lost
+            mark_ended(run, FAILED)
         raise
 
 

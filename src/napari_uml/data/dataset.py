@@ -86,6 +86,10 @@ class Dataset:
         """The records of one split."""
         return tuple(record for record in self.records if record.split == split)
 
+    def annotated(self, split: Split) -> tuple[Record, ...]:
+        """The records of one split that teach something: they have a mask or a class."""
+        return tuple(record for record in self.of_split(split) if record.mask or record.label)
+
     def read_mask(self, record: Record) -> NDArray[np.uint8] | None:
         """The record's mask, uint8 (H, W) of structure numbers and `IGNORE`; None when there is none.
 

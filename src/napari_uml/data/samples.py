@@ -56,7 +56,7 @@ class Sample:
 def load_samples(
     datasets: Sequence[Dataset], split: Split, size: int, task: Task, focus: Focus | None = None
 ) -> list[Sample]:
-    """Every image of a split, squashed to (size, size), with the numbers that its names have in `task`.
+    """Every annotated image of a split, squashed to (size, size), with the numbers that its names have in `task`.
 
     An image whose structures in `focus` are small comes twice: whole, and as a crop around them.
 
@@ -70,7 +70,7 @@ def load_samples(
     problems: list[str] = []
     for source, dataset in enumerate(datasets):
         own: list[Sample] = []
-        for record in dataset.of_split(split):
+        for record in dataset.annotated(split):
             try:
                 own += _views(dataset, record, source, size, task, focus)
             except ImageError as error:

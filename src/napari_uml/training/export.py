@@ -58,7 +58,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         image_size=best.train.image_size,
         focus=plan.focus,
         training={
-            "datasets": {d.info.name: {split: len(d.of_split(split)) for split in ("train", "val")} for d in datasets},
+            "datasets": {d.info.name: {split: len(d.annotated(split)) for split in ("train", "val")} for d in datasets},
             "settings": best.train.model_dump(mode="json"),
             "vertical_flip": plan.vertical_flip,
             "epoch": best.epoch,
@@ -79,7 +79,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:
     """Training images from the first to the last, evenly spread."""
-    records = dataset.of_split("train")
+    records = dataset.annotated("train")
     return records[:: -(-len(records) // INTENSITY_IMAGES) or 1]
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
+from napari_uml.evaluation.comparison import COMPARISON
 from napari_uml.files import write_atomic
 from napari_uml.training.curves import read_curves
 from napari_uml.training.plan import CURVES, LAST, MODEL, PLAN, RunPlan, read_plan
@@ -105,7 +106,10 @@ def read_state(run: Path) -> RunState | None:
 
 
 def unfinished_runs(folder: Path) -> list[FoundRun]:
-    """The runs below a folder that can go on, the latest first; those that train now are left out."""
+    """The runs below a folder that can go on, the latest first; those that train now are left out.
+
+    A run that was trained to its end can go on to the comparison when it has none.
+    """
     if not folder.is_dir():
         return []
     found = [run for path in folder.iterdir() if (path / PLAN).is_file() for run in _found(path)]
@@ -144,7 +148,8 @@ def _found(path: Path) -> Iterator[FoundRun]:
     ended = (state.ended if state is not None else "") or "killed"
     stopped_early = ended in ("killed", FAILED, INTERRUPTED)
     left = epoch < plan.settings.epochs or not (path / MODEL).exists()
-    yield FoundRun(path, plan, epoch, ended, stopped_early and left)
+    unjudged = (path / MODEL).exists() and not (path / COMPARISON).exists()
+    yield FoundRun(path, plan, epoch, ended, (stopped_early and left) or unjudged)
 
 
 def _write(run: Path, state: RunState) -> None:

@@ -44,18 +44,21 @@ class Outcome:
         Its last word, the `end` or `error` event; None when it was killed.
     log
         The last lines that it wrote beside the events.
+    was_late
+        Whether it was asked to end and did not within the time for it.
     """
 
     code: int
     said: RunEnded | RunFailed | None
     log: str
+    was_late: bool = False
 
     @property
     def memory_was_short(self) -> bool:
         """Whether it says, or looks like, that the memory was too small."""
         if isinstance(self.said, RunFailed):
             return self.said.kind == "MemoryLimitError"
-        return self.said is None and self.code in KILLED
+        return self.said is None and self.code in KILLED and not self.was_late
 
     @property
     def message(self) -> str:
@@ -64,6 +67,8 @@ class Outcome:
             return self.said.message
         if self.said is not None:
             return ""
+        if self.was_late:
+            return f"The training process did not end within {GRACE:.0f} s and was ended."
         if self.code in KILLED:
             return "The training process was killed, most likely because the memory was used up."
         reason = next((line for line in reversed(self.log.splitlines()) if line.strip()), "").strip()
@@ -92,6 +97,7 @@ class TrainingProcess:
         self.run = run
         self._said: RunEnded | RunFailed | None = None
         self._killer: threading.Timer | None = None
+        self._was_late = False
         words = [*command, "train", *arguments, "--output", str(run), "--events", "-"]
         try:
             run.mkdir(parents=True, exist_ok=True)
@@ -133,22 +139,25 @@ class TrainingProcess:
         code = self._process.wait()
         if self._killer is not None:
             self._killer.cancel()
-        return Outcome(code, self._said, log_tail(self.run))
+        return Outcome(code, self._said, log_tail(self.run), self._was_late)
 
     def stop(self, grace: float = GRACE) -> None:
-        """Ask it to save the best epoch as a model and end; after `grace` seconds it is killed."""
-        if not self.is_running:
+        """Ask it, once, to save the best epoch as a model and end; after `grace` seconds it is killed."""
+        if not self.is_running or self._killer is not None:  # a second signal would end the saving
             return
         self._process.send_signal(_STOP)
-        if self._killer is None:
-            self._killer = threading.Timer(grace, self.kill)
-            self._killer.daemon = True
-            self._killer.start()
+        self._killer = threading.Timer(grace, self._end)
+        self._killer.daemon = True
+        self._killer.start()
 
     def kill(self) -> None:
         """End it at once; the checkpoints of the last epoch are whole."""
         if self.is_running:
             self._process.kill()
+
+    def _end(self) -> None:
+        self._was_late = self.is_running
+        self.kill()
 
     def _note(self, line: str) -> None:
         with (self.run / LOG).open("a", encoding="utf-8") as log:

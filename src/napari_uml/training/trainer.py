@@ -139,8 +139,8 @@ class Trainer:
         self.validation = load_samples(datasets, "val", size, self.task, focus) if validates else []
         if len(self.training) < self.config.processes:
             raise DatasetError(
-                f"Expected at least {self.config.processes} training image(s), index.csv has {len(self.training)} "
-                "row(s) with the split train."
+                f"Expected at least {self.config.processes} annotated training image(s), there are "
+                f"{len(self.training)}: rows of index.csv with the split train and a mask or a label."
             )
         self.steps = steps_per_epoch(self.training, self.config)
 

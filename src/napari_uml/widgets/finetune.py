@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QFrame, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune_bench import FinetuneBench
 from napari_uml.widgets.finetune_curves_panel import CurvesPanel
 from napari_uml.widgets.finetune_result_panel import ResultPanel
+from napari_uml.widgets.finetune_session import Stage
 from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
 SCROLLED: tuple[type[Panel], ...] = (StartPanel, SettingsPanel, CurvesPanel, ResultPanel)
 """The panels that scroll, below the training list; one with a title gets a section that folds."""
-QUESTION = "Training is going on. Stop it? The best epoch so far is kept, and the run can go on later."
+QUESTIONS: dict[Stage, str] = {
+    Stage.TRAINING: "Training is going on. Stop it? The best epoch so far is kept, and the run can go on later.",
+    Stage.STOPPING: "The best epoch is being saved. Close anyway? It is saved, and the run can go on later.",
+    Stage.JUDGING: "The new model is being compared and added. Stop that? It is offered again next time.",
+}
 
 
 class FinetuneWidget(QWidget):
@@ -68,6 +73,7 @@ class FinetuneWidget(QWidget):
         self.training_list.changed.connect(self._on_list)
         self.bench.models_changed.connect(self._on_models)
         self.bench.wanted.connect(self._on_use)
+        QApplication.instance().aboutToQuit.connect(self._stop)
         self._on_list()
 
     def _build(self) -> None:
@@ -96,19 +102,23 @@ class FinetuneWidget(QWidget):
         return Section(panel.title, panel, panel.expanded) if panel.title else panel
 
     def may_close(self) -> bool:
-        """Whether the dock may go: nothing is trained, or the user agrees to stop."""
-        if not self.bench.is_training:
-            return True
-        return QMessageBox.question(self, "Training", QUESTION) == QMessageBox.StandardButton.Yes
+        """Whether the dock may go: nothing is going on, or the user agrees to stop it."""
+        question = QUESTIONS.get(self.session.stage)
+        return question is None or QMessageBox.question(self, "Training", question) == QMessageBox.StandardButton.Yes
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask before the window that the dock is in is closed."""
-        if watched is self._window and event.type() == QEvent.Type.Close and self.bench.is_training:
+        """Ask before the window that the dock is in is closed; napari may ask after us, and stay open."""
+        if watched is self._window and event.type() == QEvent.Type.Close and self.session.stage is not Stage.IDLE:
             if not self.may_close():
                 event.ignore()
                 return True
-            self._stop()
+            self.bench.stop()
+            QTimer.singleShot(0, self._stop_when_closed)
         return bool(super().eventFilter(watched, event))
+
+    def _stop_when_closed(self) -> None:
+        if self._window is not None and not self._window.isVisible():
+            self._stop()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window that the dock is in now."""

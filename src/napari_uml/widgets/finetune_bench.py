@@ -23,6 +23,7 @@ from napari_uml.widgets.finetune_session import (
     Step,
     free_name,
     not_ready,
+    numbered,
 )
 from napari_uml.widgets.finetune_work import ListRead, judge, measure, read_list
 from napari_uml.widgets.session import Message
@@ -124,6 +125,7 @@ class FinetuneBench(QObject):
     def choose_start(self, name: str) -> None:
         """Start from another model; the new model gets another name."""
         session = self.session
+        self._measuring.stop()  # of another model
         session.start, session.pace = name, None
         entry = next((entry for entry in session.models if entry.name == name), None)
         session.start_info = None
@@ -208,7 +210,8 @@ class FinetuneBench(QObject):
         except (UMLError, ValueError) as error:
             self.report(error)
             return
-        self._begin(job, plan.name)
+        taken = {entry.name for entry in self.session.models}  # by what the run brought when it was stopped, perhaps
+        self._begin(job, numbered(plan.name, taken))
 
     def _begin(self, job: TrainingJob, name: str) -> None:
         session = self.session
@@ -275,3 +278,4 @@ class FinetuneBench(QObject):
     def _on_judge_ended(self) -> None:
         if self.session.stage is Stage.JUDGING:
             self.session.stage = Stage.IDLE
+        self.refresh_runs()

@@ -161,9 +161,13 @@ def title_of(name: str) -> str:
 
 def free_name(start: str, taken: set[str]) -> str:
     """A name for the model that comes of a start, which no other model has."""
-    base = f"{start or 'model'}-tuned"[:60]
-    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (base, *numbered) if name not in taken)
+    return numbered(f"{start or 'model'}-tuned", taken)
+
+
+def numbered(name: str, taken: set[str]) -> str:
+    """The name, with a number when another model has it."""
+    names = (name[:60], *(f"{name[:56]}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
 
 
 def not_ready(session: FinetuneSession) -> str:
@@ -190,7 +194,9 @@ def _list_problem(session: FinetuneSession) -> str:
     if session.counts is None:
         return "The training list is being read."
     if session.counts.train == 0:
-        return "Expected images with the split train, the list has none."
+        return "Expected images with a mask or a class that train, the list has none."
+    if session.counts.validate == 0:
+        return "Expected images with a mask or a class that validate, the list has none; press Suggest split."
     return ""
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FIRST = ("epochs", "learning_rate", "batch_size", "image_size", "anchor")
 """What users change most stands on top; `trainable` is chosen above."""
 LARGEST = 1_000_000
+PACED = frozenset({"batch_size", "image_size"})
+"""What the time of a step depends on."""
 MIX_TIP = (
     "Also train on the data that the start model knows, so that it forgets less of it; it takes longer, and the best "
     "epoch is then chosen by the validation images of both."
@@ -110,9 +112,11 @@ class SettingsPanel(Panel):
 
     def _on_changed(self, name: str, value: Any) -> None:
         self.session.changes = {**self.session.changes, name: value}
+        if name in PACED:
+            self.session.pace = None
 
     def _on_reset(self) -> None:
-        self.session.changes = {}
+        self.session.changes, self.session.pace = {}, None
 
     def _on_mix(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose the original data")

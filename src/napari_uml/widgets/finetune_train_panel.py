@@ -145,7 +145,9 @@ class TrainPanel(Panel):
     def _show_offer(self) -> None:
         """The remedy that helps is the one that stands out."""
         run, failure = self.chosen_run, self.session.failure
-        can_halve = run is not None and run.plan.settings.batch_size // 2 >= run.plan.settings.processes
+        left = run is not None and run.epoch < run.plan.settings.epochs
+        can_halve = run is not None and left and run.plan.settings.batch_size // 2 >= run.plan.settings.processes
+        self.resume.setText("Resume" if left or run is None else "Compare and add")
         self.smaller.setEnabled(can_halve)
         self.smaller.setDefault(failure is not None and failure.memory and can_halve)
 
@@ -164,8 +166,9 @@ class TrainPanel(Panel):
 
 
 def _run_words(run: FoundRun) -> str:
-    done = f"{run.epoch} of {run.plan.settings.epochs} epochs"
-    return f"{run.plan.name}: {run.ended} after {done}"
+    if run.epoch >= run.plan.settings.epochs:
+        return f"{run.plan.name}: trained, not added yet"
+    return f"{run.plan.name}: {run.ended} after {run.epoch} of {run.plan.settings.epochs} epochs"
 
 
 def _row(row: QWidget, *parts: tuple[QWidget, int]) -> QWidget:

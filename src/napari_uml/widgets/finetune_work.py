@@ -59,7 +59,7 @@ def read_list(folder: Path) -> Work:
         except DatasetError as error:
             yield ListRead(None, None, error.problems)
         else:
-            counts = Counts(len(dataset.of_split("train")), len(dataset.of_split("val")))
+            counts = Counts(len(dataset.annotated("train")), len(dataset.annotated("val")))
             yield ListRead(dataset.info, counts, ())
 
     return work
