@@ -6,7 +6,9 @@ DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A der
 from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
 of ham10000 or drishti, several draws each, and start and new model are compared on the rest of the target and on the
 old validation images. OUT keeps every run and every result, as `finetune_gain.csv` and, summed up, `.md`; the same
-command goes on where it stopped. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
+command goes on where it stopped. `--targets` does a part, into files of its own, so that two processes can share the
+work; begun one after the other, the second waits for a start model that the first one trains. Without `--targets` all
+parts come into one table. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
+
+from study import refuse_other
 
 from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_dataset
 from napari_uml.evaluation.compare import compare
@@ -29,7 +34,8 @@ from napari_uml.evaluation.comparison import read_comparison, write_comparison
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.lengths import settings_for
-from napari_uml.training.plan import MODEL, command_words
+from napari_uml.training.plan import MODEL, PLAN, command_words, read_plan
+from napari_uml.training.run_state import is_alive, read_state
 from napari_uml.weights import read_info
 
 if TYPE_CHECKING:
@@ -44,6 +50,10 @@ LARGEST_REST = 400
 """Images of the rest of the target that the models are compared on, at most, drawn at random."""
 VALIDATED = 0.25
 """Share of the drawn images that the best epoch is chosen by; at least two."""
+COMPARED = ("target.json", "old-*.json")
+"""The comparisons that are kept beside a run."""
+WAIT = 10.0
+"""Seconds between two looks whether another process still trains a run."""
 
 
 @dataclass(frozen=True)
@@ -91,33 +101,51 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--part", choices=("heads", "decoders", "all"), default="all")
-    parser.add_argument("--targets", nargs="+", default=[case.target for case in CASES], help="to do a part of it")
+    targets = [case.target for case in CASES]
+    parser.add_argument("--targets", nargs="+", choices=targets, default=targets, help="to do a part of it")
     parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
     args = parser.parse_args()
 
-    rows = []
+    rows, name = [], table_name(args.targets)
     for case in (case for case in CASES if case.target in args.targets):
-        if not all((args.data / name / "index.csv").is_file() for name in (*case.sources, case.target)):
-            print(f"{case.start}: left out, {args.data} lacks {', '.join((*case.sources, case.target))}", flush=True)
+        if lacking := [n for n in data_of(case, args.output) if not (args.data / n / "index.csv").is_file()]:
+            print(f"{case.start}: left out, {args.data} lacks {', '.join(lacking)}", flush=True)
             continue
         for row in measure(case, args):
             rows.append(row)
             print("  ".join(map(str, row)), flush=True)
-            write_table(args.output / "finetune_gain.csv", rows)
+            write_table(args.output / f"{name}.csv", rows)
     if rows:
         text = summary(rows)
         print(text)
-        write_atomic(args.output / "finetune_gain.md", text)
+        write_atomic(args.output / f"{name}.md", text)
+
+
+def table_name(targets: Sequence[str]) -> str:
+    """Name of the table's files, with the targets when they are a part."""
+    part = [case.target for case in CASES if case.target in targets]
+    return "-".join(["finetune_gain", *(part if len(part) < len(CASES) else [])])
+
+
+def data_of(case: Case, out: Path) -> list[str]:
+    """The data sets that a case needs, and those of its parent's start model while that is not trained."""
+    names = [*case.sources, case.target]
+    while case.parent and not finished(out / case.parent):
+        case = parent_of(case)
+        names += case.sources
+    return names
+
+
+def parent_of(case: Case) -> Case:
+    """The case that a case's start model begins from."""
+    return next(other for other in CASES if other.start == case.parent)
 
 
 def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """The rows of a case."""
     out, small = args.output, args.small
-    sources = [
-        smaller(args.data / name, out / "data" / name, 8) if small else args.data / name for name in case.sources
-    ]
     target = renamed(read_dataset(args.data / case.target), dict(case.renamed))
-    start = start_model(case, sources, out, small)
+    start, sources = start_model(case, args), sources_of(case, args)
     for images in case.images[:1] if small else case.images:
         for draw in range(1 if small else args.draws):
             folder = out / f"{case.target}-{images}-{draw}"
@@ -130,12 +158,18 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
                 yield from rows_of(found, (case.target, images, draw, name), minutes)
 
 
-def start_model(case: Case, sources: Sequence[Path], out: Path, small: bool) -> Path:
-    """A model of the sources, which never saw the target; with `--small` it has hardly learnt anything."""
-    begins = {"from": out / case.parent / MODEL} if case.parent else {"preset": "compact"}
-    run = out / case.start
-    train(run, sources, {**begins, **dict(case.options)}, SMALL if small else {})
+def start_model(case: Case, args: argparse.Namespace) -> Path:
+    """A model of a case's sources, which never saw the target, after its parent; a small one has hardly learnt."""
+    begins = {"from": start_model(parent_of(case), args)} if case.parent else {"preset": "compact"}
+    run: Path = args.output / case.start
+    train(run, sources_of(case, args), {**begins, **dict(case.options)}, SMALL if args.small else {})
     return run / MODEL
+
+
+def sources_of(case: Case, args: argparse.Namespace) -> list[Path]:
+    """The folders of a case's sources, of a few images with `--small`."""
+    small = args.output / "data"
+    return [smaller(args.data / n, small / n, 8) if args.small else args.data / n for n in case.sources]
 
 
 def fine_tuned(start: Path, folder: Path, run: Path, part: str, small: bool) -> Path:
@@ -147,12 +181,52 @@ def fine_tuned(start: Path, folder: Path, run: Path, part: str, small: bool) -> 
 
 
 def train(run: Path, folders: Sequence[Path], options: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Train to the end, or go on with a run that was stopped; nothing happens when it is done."""
-    if (run / MODEL).exists():
+    """Train to the end, or go on with a run that was stopped; nothing happens when it is done.
+
+    What was compared with an earlier model of the run is removed. When another process trains it, wait.
+    """
+    if trained_elsewhere(run):
+        print(f"{run}: another process trains it; waiting", flush=True)
+    while trained_elsewhere(run):
+        time.sleep(WAIT)
+    going_on = (run / PLAN).exists()
+    if going_on:
+        check_same(run, {**options, **settings})
+    if finished(run):
         return
-    going_on = (run / "train.json").exists()
+    for path in (path for pattern in COMPARED for path in run.parent.glob(pattern)):
+        path.unlink(missing_ok=True)
     words = ["--resume"] if going_on else command_words(folders, {**options, **settings})
     subprocess.run([sys.executable, "-m", "napari_uml", "train", *words, "--output", str(run)], check=True)
+
+
+def finished(run: Path) -> bool:
+    """Whether a run's model was written after all epochs; an interrupted run has one of the best epoch so far."""
+    if not (run / MODEL).exists():
+        return False
+    return int(str(read_info(run / MODEL).training["epochs"])) >= read_plan(run).settings.epochs
+
+
+def trained_elsewhere(run: Path) -> bool:
+    """Whether another process trains it now."""
+    state = read_state(run)
+    return state is not None and not state.ended and is_alive(state)
+
+
+def check_same(run: Path, wanted: dict[str, Any]) -> None:
+    """Stop when a run was begun with other options or settings than are wanted."""
+    plan = read_plan(run)
+    begun = {
+        **plan.settings.model_dump(), "preset": plan.preset, "from": of_run(plan.start),
+        "focus": plan.focus.structures if plan.focus else (), "vertical_flip": plan.vertical_flip,
+    }  # fmt: skip
+    start = {"from": of_run(wanted["from"])} if "from" in wanted else {}
+    refuse_other(run, begun, {**wanted, **start})
+
+
+def of_run(model: Path | str) -> str:
+    """Run and file name of a model: OUT may have been moved."""
+    return "/".join(Path(model).parts[-2:])
 
 
 def shared(target: Dataset, sources: Sequence[Path]) -> tuple[str, ...]:
@@ -201,7 +275,9 @@ def moved(dataset: Dataset, record: Record, split: Split, folder: Path) -> Recor
 
 
 def smaller(source: Path, folder: Path, images: int) -> Path:
-    """A folder with the first images of every split."""
+    """A folder with the first images of every split; made once."""
+    if (folder / "index.csv").exists():
+        return folder
     dataset = read_dataset(source)
     records = [r for split in ("train", "val") for r in dataset.of_split(split)[:images]]
     write_dataset(folder, dataset.info, [moved(dataset, record, record.split, folder) for record in records])

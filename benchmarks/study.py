@@ -2,7 +2,8 @@
 
 A study is a folder of runs, one for every data set, variant and seed. A run is trained once (it resumes after an
 interruption) and scored once a noise level: `scores-SIGMA.json` in its folder is what is left to do nothing more about.
-The validation split of a data set is the test here; the best epoch is chosen on a part of the training groups.
+The validation split of a data set is the test here. The best epoch is the last whose score is within one standard
+error of the highest, on a part of the training groups that is not trained on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 import zlib
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 
 from napari_uml.baselines.registry import ARCHITECTURES
+from napari_uml.config import TrainConfig, preset
 from napari_uml.data.dataset import Dataset, read_dataset
 from napari_uml.evaluation.evaluate import score_images
 from napari_uml.evaluation.segmentation import dice
@@ -27,9 +30,10 @@ from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.ways import load_way
 from napari_uml.training.checkpoint import LAST
+from napari_uml.training.checks import MACHINE
 from napari_uml.training.export import export_run
 from napari_uml.training.fit import fit
-from napari_uml.training.plan import MODEL, write_plan
+from napari_uml.training.plan import MODEL, read_plan, write_plan
 from napari_uml.training.planning import new_plan, resumed_plan
 
 if TYPE_CHECKING:
@@ -40,9 +44,9 @@ if TYPE_CHECKING:
 
 SETS: Final = ("busi", "refuge", "isic")
 CHOSEN_ON: Final = 0.15
-"""Share of the training groups on which the best epoch is chosen."""
+"""Share of the training groups that is not trained on: the best epoch is chosen by it."""
 SMALL_IMAGES: Final = 300
-"""Training images of the small size."""
+"""Images of the small size, to train on and to choose the epoch by."""
 BINS: Final = 64
 """Bins of the stored histograms of the pixels' uncertainty."""
 VERTICAL_FLIP: Final = frozenset({"isic"})
@@ -94,7 +98,8 @@ class Study:
     preset, settings
         Of every run.
     images
-        Largest number of training images a data set (and of test images, when it is a trial); None: all.
+        Largest number of images a data set, to train on and to choose the epoch by (and of test images, when it is a
+        trial); None: all.
     trial
         Whether the numbers mean nothing, since sizes were given by hand.
     small
@@ -120,11 +125,11 @@ class Study:
     @property
     def budget(self) -> str:
         """Size of the runs and their seeds, in words."""
-        limit = f", at most {self.images} training images" if self.images else ""
+        images = f"at most {self.images} images" if self.images else "all training images"
         return (
             f"Preset {self.preset}, {self.settings['epochs']} epochs at {self.settings['image_size']} x "
-            f"{self.settings['image_size']}{limit}, random start, recipe modern; seeds "
-            f"{', '.join(map(str, self.seeds))}."
+            f"{self.settings['image_size']}, {images}, {100 * CHOSEN_ON:g} % of them to choose the epoch, random "
+            f"start, recipe modern; seeds {', '.join(map(str, self.seeds))}."
         )
 
 
@@ -197,7 +202,7 @@ def machine() -> str:
 def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] = (0.0,)) -> Found:
     """Scores of every run; what is missing is trained and scored.
 
-    An ensemble is one run of all seeds.
+    An ensemble is one run of all seeds, which are in its folder's name.
     """
     found: Found = {}
     for name in study.sets:
@@ -247,7 +252,8 @@ def _models(study: Study, variant: Variant, name: str) -> Iterator[tuple[list[Pa
     """The weights files, the folder for the scores, and the seed of every run of a variant on a data set."""
     if variant.way == "ensemble":
         models = [_trained(study, variant, name, seed) for seed in study.seeds]
-        yield models, study.folder / name / variant.name, study.seeds[0]
+        numbers = "-".join(map(str, study.seeds))
+        yield models, study.folder / name / f"{variant.name}-{numbers}", study.seeds[0]
         return
     for seed in study.seeds:
         yield [_trained(study, variant, name, seed)], study.folder / name / f"{variant.name}-{seed}", seed
@@ -256,9 +262,11 @@ def _models(study: Study, variant: Variant, name: str) -> Iterator[tuple[list[Pa
 def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     """The weights of a run; it is trained, or goes on, when they are missing."""
     run = study.folder / name / f"{variant.base or variant.name}-{seed}"
+    going_on = (run / LAST).exists()
+    if going_on or (run / MODEL).exists():
+        _check_same(study, variant, name, seed, run)
     if (run / MODEL).exists():
         return run / MODEL
-    going_on = (run / LAST).exists()
     if going_on:
         plan = resumed_plan(run, [], {}, {})
     else:
@@ -278,6 +286,40 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     export_run(run)
     print(f"{run}: trained in {time.perf_counter() - began:.0f} s", flush=True)
     return run / MODEL
+
+
+def _check_same(study: Study, variant: Variant, name: str, seed: int, run: Path) -> None:
+    """Stop when the run in the folder is another one than the study would begin."""
+    plan = read_plan(run)
+    sizes = plan.network.num_classes, plan.network.num_structures
+    network = {**preset(study.preset, *sizes).model_dump(), "arch": variant.arch, **variant.network}
+    settings = TrainConfig.model_validate({**study.settings, **variant.settings, "seed": seed}).model_dump()
+    begun = {**plan.network.model_dump(), **plan.settings.model_dump(), "vertical_flip": plan.vertical_flip}
+    refuse_other(run, begun, {**network, **settings, "vertical_flip": name in VERTICAL_FLIP})
+
+
+def refuse_other(run: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Stop with one sentence when a run was begun otherwise than is wanted; where it computes (`MACHINE`) may change.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    begun, wanted
+        Values by name; what is wanted has to be there.
+
+    Raises
+    ------
+    SystemExit
+        With the names and values that differ.
+    """
+    other = [
+        f"{name} {begun[name]!r} instead of {value!r}"
+        for name, value in wanted.items()
+        if name not in MACHINE and begun[name] != value
+    ]
+    if other:
+        sys.exit(f"The run in {run} has {', '.join(other)}; choose another folder, or delete the run.")
 
 
 def _score(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.tiny import tiny_dataset, tiny_network
 
-from napari_uml.training.plan import MODEL
+from napari_uml.training.plan import LAST, MODEL, write_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a study of one epoch on a tiny data set, two seeds."""
     import study
 
-    monkeypatch.setattr("napari_uml.training.planning.preset", lambda _, *sizes, **__: tiny_network(*sizes))
+    for module in ("napari_uml.training.planning", "study"):
+        monkeypatch.setattr(f"{module}.preset", lambda _, *sizes, **__: tiny_network(*sizes))
     tiny_dataset(tmp_path / "data" / "blobs")
     words = f"x --small --data {tmp_path / 'data'} --sets blobs --seeds 0 1 --epochs 1 --runs {tmp_path / 'runs'}"
     monkeypatch.setattr(sys, "argv", words.split())
@@ -78,7 +79,57 @@ def test_a_finished_run_is_neither_trained_nor_scored_again(
             assert one.histograms is None
     stated = json.loads((study.folder / "blobs" / "ec-1" / "scores-0.1.json").read_text())
     assert (stated["seed"], stated["sigma"]) == (1, 0.1)
-    assert "1 epochs at 32 x 32" in stated["budget"]
+    assert "1 epochs at 32 x 32, at most 300 images, 15 % of them to choose the epoch" in stated["budget"]
+    assert (study.folder / "blobs" / "ec-ensemble-0-1" / "scores-0.1.json").exists()
+
+
+def test_an_ensemble_of_other_seeds_is_scored_for_itself(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import study as module
+
+    monkeypatch.setattr(module, "_trained", lambda *_: None)
+    ensemble = module.Variant("ec-ensemble", "", "ec", way="ensemble", base="ec")
+    folders = [
+        [folder.name for _, folder, _ in module._models(replace(study, seeds=seeds), ensemble, "blobs")]
+        for seeds in ((0, 1), (0, 1, 2))
+    ]
+    assert folders == [["ec-ensemble-0-1"], ["ec-ensemble-0-1-2"]]
+
+
+@pytest.fixture
+def begun(study: Any) -> Any:
+    """Return a study whose first run of EC is done, as far as the files tell."""
+    import study as module
+
+    run = study.folder / "blobs" / "ec-0"
+    options, settings = {"arch": "ec", "name": "blobs-ec"}, {**study.settings, "seed": 0}
+    write_plan(run, module.new_plan(run, [study.data / "blobs"], options, settings))
+    (run / MODEL).touch()
+    return study
+
+
+def test_a_run_of_the_same_settings_is_used_on_any_device(begun: Any) -> None:
+    import study as module
+
+    elsewhere = replace(begun, settings={**begun.settings, "device": "cuda"})
+    assert module._trained(elsewhere, module.of_arch("ec"), "blobs", 0) == begun.folder / "blobs" / "ec-0" / MODEL
+
+
+@pytest.mark.parametrize("file", [MODEL, LAST])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"settings": {"kl_scale": 1.0}}, "kl_scale 0.2 instead of 1.0"),
+        ({"network": {"navigator": False}}, "navigator True instead of False"),
+        ({"arch": "tbrats"}, "arch 'ec' instead of 'tbrats'"),
+    ],
+)
+def test_a_run_of_other_settings_is_refused(begun: Any, changes: dict[str, Any], words: str, file: str) -> None:
+    import study as module
+
+    run = begun.folder / "blobs" / "ec-0"
+    (run / MODEL).rename(run / file)
+    with pytest.raises(SystemExit, match=f"ec-0 has {words}; choose another folder, or delete the run"):
+        module._trained(begun, replace(module.of_arch("ec"), **changes), "blobs", 0)
 
 
 def test_an_interrupted_run_goes_on(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +173,34 @@ def test_a_better_row_is_marked_and_an_equal_one_is_not() -> None:
     assert better.high - better.low > 0.05
     assert better.mark("Dice lesion") == " ▲"
     assert found["better"]["ASSD lesion"].mark("ASSD lesion") == " ▲"  # smaller distances are better
+
+
+def test_missing_what_is_hard_is_not_a_better_distance() -> None:
+    from study_table import cells
+
+    dice = np.linspace(0.1, 0.9, 60)
+    whole = scores(dice)
+    easy = np.where(dice < 0.4, np.nan, 10 - dice)
+    blind, worse = (replace(whole, distance={"lesion": values}) for values in (easy, easy + 0.1))
+    found = cells({"a": [whole] * 3, "blind": [blind] * 3, "worse": [worse]}, "a", resamples=200)
+    assert found["blind"]["ASSD lesion"].value < found["a"]["ASSD lesion"].value - 0.1
+    assert found["blind"]["ASSD lesion"].difference == (0, 0, 0)
+    assert found["blind"]["ASSD lesion"].mark("ASSD lesion") == ""
+    assert found["worse"]["ASSD lesion"].difference == pytest.approx((0.1, 0.1, 0.1))  # one run, against every seed
+    assert found["worse"]["ASSD lesion"].mark("ASSD lesion") == " ▼"
+
+
+def test_distances_are_compared_seed_by_seed() -> None:
+    from study_table import cells
+
+    distances = [(1.0, 9.0, np.nan), (2.0, np.nan, 9.0)]
+    base, row = (
+        [replace(scores(np.full(3, 0.5)), distance={"lesion": np.array(d) + extra}) for d in distances]
+        for extra in (0, np.array([1.0, np.nan, 3.0]))
+    )
+    found = cells({"base": base, "row": row}, "base", resamples=50)
+    assert found["row"]["ASSD lesion"].difference is not None
+    assert found["row"]["ASSD lesion"].difference[0] == pytest.approx((1 + (1 + 3) / 2) / 2)
 
 
 def test_seeds_widen_the_interval() -> None:
