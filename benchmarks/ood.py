@@ -54,10 +54,10 @@ def main() -> None:
     info, datasets = read_info(find_weights(args.model)), [read_dataset(folder) for folder in args.trained_on]
     gate = info.familiarity
     if gate is None:
-        sys.exit(f"Expected a model with a gate, {info.name} has none; napari-uml calibrate fits one.")
+        sys.exit(f"Expected a model with a gate for unlike images, {info.name} has none.")
     about = (
-        f"Gate of version {info.version}, fitted on {gate.n} training images of {gate.dataset}; threshold {gate.threshold:.2f} from {gate.n_val} "
-        "validation images; AUROC against the clean validation images"
+        f"Gate of version {info.version}, fitted on {gate.n} training images of {gate.dataset}; threshold "
+        f"{gate.threshold:.2f} from {gate.n_val} validation images; AUROC against the clean validation images"
     )
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
