@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.tiny import tiny_network
 
 from napari_uml.config import Task
-from napari_uml.data.kept import match_names, what_is_kept
+from napari_uml.data.kept import match_names, match_numbers, what_is_kept
 from napari_uml.data.samples import merge_tasks
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.training.transfer import transfer
@@ -70,3 +70,24 @@ def test_earlier_names_survive_the_merging_of_data_sets():
 def test_earlier_names_of_nothing_are_refused(field):
     with pytest.raises(ValidationError, match="Unknown"):
         Task(**{**OLD.model_dump(), field: {"nothing": ("x",)}})
+
+
+FUNDUS = Task(
+    seg_classes=("background", "rim", "cup", "vessel"), cls_classes=("a", "b"), former_structures={"rim": ("disc",)}
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "numbers"),
+    [
+        ({}, {0: 0, 1: 1, 2: 2, 3: 3}),
+        ({0: "background", 1: "cup", 2: "rim"}, {0: 0, 1: 2, 2: 1, 3: 3}),
+        ({0: "background", 1: "disc"}, {0: 0, 1: 1, 2: 2, 3: 3}),
+        ({0: "background", 1: "disc", 2: "rim"}, {0: 0, 2: 1, 3: 3}),
+        ({0: "skin", 1: "lesion"}, {0: 0, 2: 2, 3: 3}),
+        ({0: "background", 1: "vessel"}, {0: 0, 1: 3, 2: 2}),
+    ],
+    ids=["none", "swapped", "earlier name", "earlier and new name", "others", "not painted by number"],
+)
+def test_numbers_are_found_by_their_names(named, numbers):
+    assert match_numbers(named, FUNDUS) == numbers

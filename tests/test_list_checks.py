@@ -169,6 +169,39 @@ def test_what_tests_keeps_testing_with_its_group_and_bare_rows_train():
     assert found.splits["u"] == "train"
 
 
+def test_what_validates_keeps_validating_when_the_list_grows():
+    first = rows(*(f"x{i}" for i in range(8)))
+    for seed in range(5):
+        before = suggest_split(first, seed=seed).splits
+        moved = [replace(row, split=before[row.image]) for row in first]
+        assert suggest_split(moved, seed=seed + 1).splits == before
+        grown = [*rows(*(f"n{i}" for i in range(8))), *moved]
+        after = suggest_split(grown, seed=seed).splits
+        assert {image for image, split in before.items() if split == "val"} <= {
+            i for i, s in after.items() if s == "val"
+        }
+        assert sum(split == "val" for split in after.values()) == 4
+        assert suggest_split(grown, seed=seed).splits == after
+
+
+def test_more_than_a_quarter_that_validate_stay_with_their_groups():
+    records = [*rows("patient1_left", "y1", "y2", split="val"), *rows("patient1_right", "x1", "x2", "x3")]
+    found = suggest_split(records).splits
+    assert {image for image, split in found.items() if split == "val"} == {
+        "patient1_left",
+        "patient1_right",
+        "y1",
+        "y2",
+    }
+
+
+def test_a_class_that_does_not_validate_is_drawn_beside_what_does():
+    records = [*rows("x1", split="val"), *rows("x2", "x3", "x4"), *rows("y1", "y2", "y3", "y4", label="b")]
+    found = suggest_split(records).splits
+    assert [image for image in ("x1", "x2", "x3", "x4") if found[image] == "val"] == ["x1"]
+    assert sum(found[image] == "val" for image in ("y1", "y2", "y3", "y4")) == 1
+
+
 def test_a_group_of_several_classes_leaves_two_examples_of_each():
     mixed = [*rows("patient1_a"), *rows("patient1_b", label="b")]
     found = suggest_split([*mixed, *rows("x1", "x2", "x3", "x4"), *rows("y1", "y2", label="b")], share=0.9)

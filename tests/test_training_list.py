@@ -10,7 +10,7 @@ from PIL import Image
 from tests.tiny import INFO, tiny_dataset
 
 from napari_uml.config import Measurement
-from napari_uml.data import training_list
+from napari_uml.data import list_tables
 from napari_uml.data.annotate_next import Queue, Score, score_images, state_of, to_annotate
 from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.names import renamed, with_name, without_name
@@ -152,6 +152,39 @@ def test_a_list_is_not_added_to_itself(empty):
         next(empty.add_dataset(empty.folder))
 
 
+def clinic(folder, name, *groups, seed):
+    """A list with an image of each group, half of them validating."""
+    made = TrainingList.create(folder, INFO.model_copy(update={"name": name}))
+    pictures = np.random.default_rng(seed).integers(0, 256, (len(groups), 20, 30), dtype=np.uint8)
+    for number, group in enumerate(groups):
+        split = ("train", "val")[number % 2]
+        made.add_array(pictures[number], label="benign", name=f"{number}", split=split, group=group)
+    return made.folder
+
+
+def test_groups_of_another_clinic_are_other_patients(empty, tmp_path):
+    list(empty.add_dataset(clinic(tmp_path / "a", "North", "patient1", "patient2", "", seed=1)))
+    south = clinic(tmp_path / "b", "South", "patient3", "patient1", "", "", seed=2)
+    added = list(empty.add_dataset(south))
+    assert [record.group for record in added] == ["patient3", "South patient1", "", ""]
+    assert [record.split for record in added] == ["train", "val", "train", "val"]
+    assert TrainingList.open(empty.folder).records[3:] == tuple(added)
+    other = clinic(tmp_path / "c", "South", "patient1", "South patient1", seed=3)
+    assert [r.group for r in empty.add_dataset(other)] == ["South-2 patient1", "South South patient1"]
+
+
+def test_the_same_data_set_added_again_keeps_its_groups(empty, tmp_path):
+    south = clinic(tmp_path / "b", "South", "patient1", "patient2", seed=2)
+    list(empty.add_dataset(clinic(tmp_path / "a", "North", "patient1", seed=1)))
+    first = [record.group for record in empty.add_dataset(south)]
+    TrainingList.open(south).add_array(GREY, label="benign", name="new", group="patient2")
+    empty.move({record.image: "test" for record in empty.records})
+    again = list(empty.add_dataset(south))
+    assert first == ["South patient1", "patient2"]
+    assert [record.group for record in again] == ["South patient1", "patient2", "patient2"]
+    assert {record.split for record in again} == {"test"}
+
+
 def test_a_row_joins_the_split_of_its_group(empty):
     empty.add_array(GREY, name="patient1_left", split="val")
     assert empty.add_array(GREY.T, name="patient1_right").split == "val"
@@ -191,10 +224,94 @@ def test_a_change_that_cannot_be_written_is_not_made(empty, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training_list, "write_dataset", fail)
+    monkeypatch.setattr(list_tables, "write_dataset", fail)
     with pytest.raises(DatasetError, match="No space left"):
         empty.update(record.image, label="benign")
     assert empty.records == (record,)
+
+
+# ---- two programs
+
+
+def change_elsewhere(folder):
+    """Correct a class in the table, as in a spreadsheet."""
+    path = folder / "index.csv"
+    path.write_text(path.read_text().replace("benign", "malignant"))
+
+
+def test_what_another_program_wrote_is_not_erased(empty):
+    image = empty.add_array(GREY, LABELS, "benign").image
+    other = TrainingList.open(empty.folder)
+    added = other.add_array(GREY.T, name="b")
+    files = {path: path.read_bytes() for path in empty.folder.rglob("*") if path.is_file()}
+    source = tiny_dataset(empty.folder.parent / "blobs")
+    for change in (
+        lambda: empty.update(image, labels=1 - LABELS),
+        lambda: empty.add_array(GREY, LABELS, name="c"),
+        lambda: empty.add_file(source / "images" / "train0.png"),
+        lambda: list(empty.add_dataset(source)),
+        lambda: empty.remove([image]),
+        lambda: empty.rename("class", "benign", "nevus"),
+        lambda: empty.move({image: "val"}),
+    ):
+        with pytest.raises(DatasetError, match="was changed by another program; open it again to go on"):
+            change()
+    assert {path: path.read_bytes() for path in empty.folder.rglob("*") if path.is_file()} == files
+    again = TrainingList.open(empty.folder)
+    assert again.records[1] == added
+    assert again.update(image, label="malignant").label == "malignant"
+
+
+def test_masks_are_not_renumbered_under_a_changed_table(tmp_path):
+    one = TrainingList.create(tmp_path / "fundus", FUNDUS)
+    one.add_array(GREY, LABELS, "normal")
+    (one.folder / "dataset.json").write_text((one.folder / "dataset.json").read_text().replace("Fundus", "Other"))
+    files = sorted(one.folder.rglob("*"))
+    with pytest.raises(DatasetError, match="changed by another program"):
+        one.remove_name("structure", "rim")
+    assert sorted(one.folder.rglob("*")) == files
+
+
+def test_an_edit_of_the_table_while_a_data_set_is_added_stays(empty, tmp_path):
+    empty.add_array(GREY, LABELS, "benign")
+    adding = empty.add_dataset(tiny_dataset(tmp_path / "blobs"))
+    next(adding)
+    change_elsewhere(empty.folder)
+    with pytest.raises(DatasetError, match="changed by another program"):
+        next(adding)
+    again = TrainingList.open(empty.folder)
+    assert [record.label for record in again.records] == ["malignant", "malignant"]
+    assert len(list((empty.folder / "images").iterdir())) == 2
+
+
+def test_a_list_goes_on_after_a_write_that_failed_half_way(empty, monkeypatch):
+    record = empty.add_array(GREY, label="benign")
+
+    def half(folder, info, records):
+        (folder / "dataset.json").write_text(info.model_dump_json())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(list_tables, "write_dataset", half)
+    with pytest.raises(DatasetError, match="No space left"):
+        empty.rename("class", "benign", "nevus")
+    monkeypatch.undo()
+    empty.update(record.image, split="val")
+    again = TrainingList.open(empty.folder)
+    assert (again.info, again.records) == (INFO, empty.records)
+
+
+def test_a_change_that_was_refused_is_not_made_later(empty, monkeypatch):
+    empty.add_array(GREY, label="benign")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(list_tables, "write_dataset", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        empty.rename("class", "benign", "nevus")
+    monkeypatch.undo()
+    change_elsewhere(empty.folder)
+    assert TrainingList.open(empty.folder).records[0].label == "malignant"
 
 
 # ---- names
@@ -241,7 +358,7 @@ def test_a_change_of_both_tables_that_was_killed_is_finished(empty, monkeypatch)
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_list, "write_dataset", killed)
+    monkeypatch.setattr(list_tables, "write_dataset", killed)
     with pytest.raises(KeyboardInterrupt):
         empty.rename("class", "benign", "nevus")
     assert (empty.folder / "index.csv").read_bytes() == (kept / "index.csv").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +16,18 @@ from tests.tiny import tiny_dataset
 from tests.widgets.conftest import INFO as MODEL_INFO
 from tests.widgets.conftest import TASK
 
+from napari_uml.config import Task
 from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.training_list import TrainingList
 from napari_uml.weights import ModelEntry
+from napari_uml.widgets.layers import mask_style
 from napari_uml.widgets.panel import Scroll
 from napari_uml.widgets.training_list import TrainingListPanel, panel, questions
 from napari_uml.widgets.training_list.current import labels_layers, take_current
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
 from napari_uml.widgets.training_list.table import CLASS, IMAGE, SPLIT, STATE
-from napari_uml.widgets.training_list.work import images_in, mask_beside, proposal
+from napari_uml.widgets.training_list.work import Looked, images_in, mask_beside, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +126,76 @@ def test_the_current_image_is_added_with_its_corrected_labels(qtbot, dock, monke
     assert record == Record("images/patient3_left.png", "masks/patient3_left.png", "benign", "train", "patient3")
     mask = read_mask(dock.folder / record.mask)
     assert [int(mask[i, 0]) for i in (0, 6, 15)] == [0, 1, IGNORE]
+
+
+LIST = DatasetInfo(
+    name="list", seg_classes=("background", "cyst", "lesion"), cls_classes=TASK.cls_classes
+)  # the model's lesion is 2 here
+
+
+def dialog_for(
+    qtbot: QtBot, dock: TrainingListPanel, task: Any, labels: np.ndarray, info: DatasetInfo = LIST
+) -> AddDialog:
+    dock.viewer.add_layer(Image(GREY, name="a"))
+    dock.viewer.add_layer(Labels(labels, name="a structures", **mask_style(task)))
+    dialog = AddDialog(dock.viewer, info, dock)
+    qtbot.addWidget(dialog)
+    dialog.label.setCurrentIndex(dialog.label.findData("benign"))
+    dialog.label.activated.emit(dialog.label.currentIndex())
+    return dialog
+
+
+def added_mask(qtbot: QtBot, dock: TrainingListPanel, dialog: AddDialog) -> np.ndarray:
+    with qtbot.waitSignal(dock.changed):
+        dock.add_current(dialog)
+    wait_added(qtbot, dock, 1)
+    return read_mask(dock.folder / dock.rows.records[0].mask)
+
+
+def test_structures_of_a_result_are_those_of_the_list_by_name(qtbot, make, tmp_path):
+    dock = make()
+    dock.create(tmp_path / "list", LIST)
+    labels = np.zeros(GREY.shape, np.uint8)
+    labels[:5] = 1
+    dialog = dialog_for(qtbot, dock, TASK, labels)
+    assert dialog.ok.isEnabled()
+    assert dialog.taken.text() == "0 background, 1 lesion"
+    assert dialog.others.isHidden()
+    assert np.array_equal(added_mask(qtbot, dock, dialog), labels * 2)
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("background", 0), ("Not annotated", IGNORE)])
+def test_a_structure_that_the_list_lacks_waits_for_a_choice(qtbot, dock, choice, expected):
+    model = Task(seg_classes=("background", "vessel", "cup", "lesion"), cls_classes=TASK.cls_classes)
+    labels = np.zeros(GREY.shape, np.uint8)
+    labels[:5], labels[5:9] = 1, 3
+    dialog = dialog_for(qtbot, dock, model, labels, INFO)
+    assert not dialog.ok.isEnabled()
+    assert "The list has no structure for 1 vessel: choose" in dialog.problem.text()
+    assert dialog.unlabelled.currentData() is None
+    assert dialog.unlabelled.findData(1) == -1
+    dialog.others.setCurrentIndex(dialog.others.findText(choice))
+    dialog.others.activated.emit(dialog.others.currentIndex())
+    assert dialog.ok.isEnabled()
+    mask = added_mask(qtbot, dock, dialog)
+    assert [int(mask[i, 0]) for i in (0, 6, 15)] == [expected, 1, 0]
+
+
+def test_a_number_that_a_user_painted_on_a_result_is_the_lists_own_or_is_told(qtbot, make, tmp_path):
+    dock = make()
+    dock.create(tmp_path / "list", LIST)
+    labels = np.zeros(GREY.shape, np.uint8)
+    labels[:5], labels[5:9] = 1, 2
+    dialog = dialog_for(qtbot, dock, TASK, labels)  # the list's 2 is the lesion, which 1 is here
+    assert "The list has no structure for 2: choose" in dialog.problem.text()
+    assert not dialog.ok.isEnabled()
+    dialog.unlabelled.setCurrentIndex(dialog.unlabelled.findData(2))
+    dialog.unlabelled.activated.emit(dialog.unlabelled.currentIndex())
+    assert dialog.ok.isEnabled()
+    assert dialog.taken.text() == "0 background, 1 lesion, 2 not annotated"
+    labels[:] = 3
+    more = LIST.model_copy(update={"seg_classes": (*LIST.seg_classes, "vessel")})
+    assert dialog_for(qtbot, dock, TASK, labels, more).taken.text() == "3 vessel"
 
 
 def test_a_correction_goes_before_the_result_and_other_layers():
@@ -268,6 +341,143 @@ def test_a_skipped_image_comes_again_at_the_end(qtbot, dock):
     dock.show_rows()
     order = [shown(qtbot, dock, button) for button in (dock.view.next, dock.view.skip, dock.view.skip)]
     assert order[0] == order[2] != order[1]
+
+
+def painted(dock: TrainingListPanel) -> np.ndarray:
+    """Paint on the labels that are shown."""
+    labels = dock.annotator._layers[1]
+    labels.data_setitem((np.array([0, 0]), np.array([0, 1])), 1 - int(labels.data[0, 0]))
+    return np.array(labels.data)
+
+
+@pytest.mark.parametrize("name", ["next", "skip"])
+def test_labels_that_were_changed_go_unsaved_after_a_question_only(qtbot, dock, monkeypatch, name):
+    for image in ("a", "b"):
+        dock.rows.add_array(GREY, name=image)
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    asked = []
+
+    def answer(_parent: Any, _title: str, text: str, yes: bool) -> Any:
+        asked.append(text)
+        return QMessageBox.StandardButton.Yes if yes else QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: answer(*given, yes=False))
+    labels = painted(dock)
+    getattr(dock.view, name).click()
+    assert f"The labels of {first} were changed and are not saved" in asked[0]
+    assert not dock.annotator.is_busy
+    assert np.array_equal(dock.viewer.layers["a labels"].data, labels)
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: answer(*given, yes=True))
+    assert shown(qtbot, dock, getattr(dock.view, name)) != first
+    assert len(asked) == 2
+    shown(qtbot, dock, getattr(dock.view, name))  # nothing was painted on this one
+    assert len(asked) == 2
+
+
+def test_an_image_that_is_painted_on_while_the_next_is_looked_for_stays(qtbot, dock):
+    for image in ("a", "b"):
+        dock.rows.add_array(GREY, name=image)
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    with qtbot.waitSignal(dock.annotator.ended, timeout=20_000):
+        dock.view.next.click()
+        labels = painted(dock)
+    assert dock.annotator.image == first
+    assert np.array_equal(dock.viewer.layers["a labels"].data, labels)
+    assert "a was painted on meanwhile: save it, or press Next image again" in dock.view.message.text()
+
+
+def test_next_and_skip_wait_for_a_save_which_concerns_its_image(qtbot, dock, monkeypatch):
+    for image in ("a", "b", "c"):
+        dock.rows.add_array(GREY, name=image)
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    labels = painted(dock)
+    go_on, update = Event(), TrainingList.update
+
+    def slow(*args: Any, **changes: Any) -> Record:
+        go_on.wait(20)
+        return update(*args, **changes)
+
+    monkeypatch.setattr(TrainingList, "update", slow)
+    dock.view.save.click()
+    for button in (dock.view.next, dock.view.skip, dock.view.save, dock.view.open):
+        assert not button.isEnabled()
+    saved: list[str] = []
+    dock.annotator.saved.connect(saved.append)
+    dock.annotator._show(Looked("images/c.png", GREY / np.float32(255), np.zeros(GREY.shape, np.uint8), ""), INFO)
+    with qtbot.waitSignal(dock.annotator.shown, timeout=20_000):
+        go_on.set()
+    assert saved == [first]
+    assert np.array_equal(read_mask(dock.folder / dock.rows.record(first).mask), labels)
+    assert [record.mask for record in dock.rows.records if record.image != first] == ["", ""]
+    qtbot.waitUntil(lambda: dock.view.next.isEnabled() and dock.view.skip.isEnabled(), timeout=10_000)
+
+
+def change_elsewhere(dock: TrainingListPanel) -> None:
+    path = dock.folder / "index.csv"
+    path.write_text(path.read_text() + "images/far.png,,,train,\n")
+
+
+CHANGED = "was changed by another program; open it again to go on"
+
+
+def test_a_list_that_changed_elsewhere_is_told_and_opened_again(dock):
+    dock.rows.add_array(GREY, name="patient1_a")
+    dock.rows.add_array(GREY.T, name="patient1_b")
+    dock.show_rows()
+    change_elsewhere(dock)
+    before = (dock.folder / "index.csv").read_bytes()
+    dock.view.split.click()
+    assert CHANGED in dock.view.message.text()
+    for column, value in ((SPLIT, "val"), (CLASS, "benign")):
+        dock.view.say("")
+        dock.view.rows.setData(dock.view.rows.index(0, column), value)
+        assert CHANGED in dock.view.message.text()
+    assert (dock.folder / "index.csv").read_bytes() == before
+    dock.open(dock.folder)
+    assert [record.image for record in dock.rows.records][2:] == ["images/far.png"]
+    dock.view.rows.setData(dock.view.rows.index(0, CLASS), "benign")
+    assert TrainingList.open(dock.folder).records[0].label == "benign"
+
+
+def test_files_that_cannot_be_added_to_a_changed_list_are_told_once(qtbot, dock, tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in paths:
+        Picture.fromarray(GREY).save(path)
+    change_elsewhere(dock)
+    with qtbot.waitSignal(dock._adding.finished, timeout=10_000):
+        dock.add_files(paths)
+    assert dock.view.message.text().count(CHANGED) == 1
+    assert not (dock.folder / "images").exists()
+
+
+def test_what_was_painted_is_saved_after_the_list_was_opened_again(qtbot, dock):
+    dock.rows.add_array(GREY, name="a")
+    dock.rows.add_array(GREY, name="b")
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    labels = painted(dock)
+    change_elsewhere(dock)
+    with qtbot.waitSignal(dock.annotator.ended, timeout=20_000):
+        dock.view.save.click()
+    assert CHANGED in dock.view.message.text()
+    dock.open(dock.folder)
+    assert dock.view.save.isVisible()
+    with qtbot.waitSignal(dock.annotator.saved, timeout=20_000):
+        dock.view.save.click()
+    assert np.array_equal(read_mask(dock.folder / TrainingList.open(dock.folder).record(first).mask), labels)
+
+
+def test_an_image_that_was_annotated_elsewhere_is_not_saved_over(qtbot, dock):
+    dock.rows.add_array(GREY, name="a")
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    TrainingList.open(dock.folder).update(first, label="malignant")
+    dock.open(dock.folder)
+    assert dock.annotator.image == ""
+    assert dock.view.save.isHidden()
 
 
 def test_an_image_that_cannot_be_read_does_not_hold_up_the_others(qtbot, dock):

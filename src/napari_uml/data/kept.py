@@ -89,5 +89,30 @@ def match_names(
     return {name: found.get(name) for name in new}
 
 
+def match_numbers(named: Mapping[int, str], task: Task) -> dict[int, int]:
+    """Find the structures of a task that the numbers of labels stand for, by name or by an earlier name.
+
+    A number without a name, as a user paints it, is the task's own as long as no name stands for that structure; 0 is
+    the background, whatever it is called.
+
+    Parameters
+    ----------
+    named
+        Names by number, such as those of a result; empty: the numbers are the task's own.
+    task
+        Has the structures.
+
+    Returns
+    -------
+    The task's number of each number; numbers whose names the task does not have are missing.
+    """
+    names = tuple(named.values())
+    former = {name: old for name, old in task.former_structures.items() if name not in names}
+    found = match_names(names, {}, task.seg_classes, former)
+    ours = {old: number for number, old in enumerate(found.values()) if old is not None}
+    own = {n: n for n in range(len(task.seg_classes)) if n not in named and n not in ours.values()}
+    return {0: 0, **own, **{number: ours[name] for number, name in named.items() if name in ours}}
+
+
 def _listed(table: Mapping[str, str | None]) -> str:
     return ", ".join(name if was == name else f"{name} (was {was})" for name, was in table.items() if was is not None)

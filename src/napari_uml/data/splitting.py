@@ -1,18 +1,23 @@
-"""A suggested split: patients kept together as file names tell, classes spread evenly, the same for the same seed."""
+"""Groups and a suggested split: patients kept together as file names tell, classes spread, the same for one seed."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_uml.errors import ImageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from napari_uml.data.dataset import Record, Split
+    from napari_uml.data.dataset import Dataset, Record, Split
 
 SHARE = 0.25
 """Of the annotated images that validate."""
@@ -54,11 +59,37 @@ def group_of(name: str) -> str:
     return sided[1] if sided else ""
 
 
-def suggest_split(records: Sequence[Record], share: float = SHARE, seed: int = 0) -> Suggestion:
-    """Which rows train and which validate; rows that test keep testing, with their whole groups.
+def joined_groups(into: Dataset, added: Dataset) -> dict[str, str]:
+    """What the groups of an added data set are called where it is added, by the name that they have.
 
-    Of every class about `share` of the groups validate, drawn by the seed, as long as two are left to train; with two
-    annotated groups or more at least one validates. Rows without annotation train: once annotated they count.
+    A group keeps its name when no group is called so yet, or when that one has an image of it, byte for byte: then the
+    same data set was added before. Else the name of the data set comes before it, numbered from 2 where it is taken.
+
+    Raises
+    ------
+    ImageError
+        When an image of a group that both have cannot be read.
+    """
+    own, theirs = _images_of(into), _images_of(added)
+    title = added.info.name or added.folder.name
+    joined = {}
+    for group, images in theirs.items():
+        prefixed = (f"{title}{'' if number == 1 else f'-{number}'} {group}".strip() for number in count(1))
+        free = (name for name in prefixed if name not in theirs)
+        joined[group] = next(
+            name
+            for name in chain([group], free)
+            if name not in own or _share_one(into.folder, own[name], added.folder, images)
+        )
+    return joined
+
+
+def suggest_split(records: Sequence[Record], share: float = SHARE, seed: int = 0) -> Suggestion:
+    """Which rows train and which validate; rows that test or validate keep doing so, with their whole groups.
+
+    Of every class about `share` of the groups validate: those that do already, and what is missing, drawn by the seed
+    as long as two are left to train; with two annotated groups or more at least one validates. Rows without annotation
+    train: once annotated they count.
 
     Raises
     ------
@@ -80,20 +111,43 @@ def suggest_split(records: Sequence[Record], share: float = SHARE, seed: int = 0
     return Suggestion(splits, {row.image: told[row.image] for row in records if not row.group and told[row.image]})
 
 
+def _images_of(dataset: Dataset) -> dict[str, set[str]]:
+    """The images of every group."""
+    images: dict[str, set[str]] = defaultdict(set)
+    for record in dataset.records:
+        if record.group:
+            images[record.group].add(record.image)
+    return dict(images)
+
+
+def _share_one(folder: Path, images: set[str], other: Path, others: set[str]) -> bool:
+    """Whether two sets of image files have one in common; a file that is not there is like none."""
+    known = {_digest(folder / image) for image in images if (folder / image).is_file()}
+    return any(_digest(other / image) in known for image in sorted(others))
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ImageError(f"Expected an image, {path} cannot be read ({error.strerror}).") from error
+
+
 def _drawn(members: dict[str, list[Record]], share: float, seed: int) -> set[str]:
     """The groups that validate."""
     strata: dict[str, list[str]] = defaultdict(list)
     for group in sorted(members):
         strata[_class_of(members[group])].append(group)
     generator = np.random.default_rng(seed)
-    left = Counter(row.label for rows in members.values() for row in rows)
-    drawn: set[str] = set()
+    drawn = {group for group, rows in members.items() if any(row.split == "val" and _annotated([row]) for row in rows)}
+    left = Counter(row.label for group, rows in members.items() if group not in drawn for row in rows)
     for label in sorted(strata):
         groups = [strata[label][int(i)] for i in generator.permutation(len(strata[label]))]
-        wanted = max(round(share * len(groups)), 1)
+        wanted = max(round(share * len(groups)), 1) - len(drawn.intersection(groups))
         for group in groups:
             own = Counter(row.label for row in members[group])
-            if wanted and all(left[name] - count >= FEWEST for name, count in own.items()):
+            if group not in drawn and wanted > 0 and all(left[name] - n >= FEWEST for name, n in own.items()):
                 drawn.add(group)
                 left -= own
                 wanted -= 1

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -18,30 +17,26 @@ from napari_uml.data.dataset import (
     Split,
     read_dataset,
     read_mask,
-    read_table,
-    write_dataset,
 )
 from napari_uml.data.list_files import MASKS, as_mask, copy_in, store_image, store_mask, without_white, write_mask
+from napari_uml.data.list_tables import ListTables
 from napari_uml.data.names import Kind, names_of, renamed, with_name, without_name
 from napari_uml.data.reading import read_image
-from napari_uml.data.splitting import group_of
+from napari_uml.data.splitting import group_of, joined_groups
 from napari_uml.errors import DatasetError, ImageError
-from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-PENDING = ".pending.json"
-"""A change of both files that is being written; what a program that was killed began is finished when it is opened."""
-
 
 class TrainingList:
     """Rows of image, mask, class, split and group in a dataset folder.
 
     Every change is on the disk when the method returns. Files that are there are never overwritten, other than the mask
-    of a row by a new mask of that row. Several threads may use one list.
+    of a row by a new mask of that row. Several threads may use one list. When another program changed its tables, every
+    change is a `DatasetError` before a file is touched; open the list again.
 
     Attributes
     ----------
@@ -53,9 +48,9 @@ class TrainingList:
         The rows.
     """
 
-    def __init__(self, folder: Path, info: DatasetInfo, records: tuple[Record, ...]) -> None:
+    def __init__(self, folder: Path, info: DatasetInfo, records: tuple[Record, ...], tables: ListTables) -> None:
         self.folder, self.info, self.records = folder, info, records
-        self._lock = RLock()
+        self._tables, self._lock = tables, RLock()
 
     @classmethod
     def create(cls, folder: Path, info: DatasetInfo) -> TrainingList:
@@ -70,7 +65,7 @@ class TrainingList:
         """
         if any((folder / name).exists() for name in ("dataset.json", "index.csv")):
             raise DatasetError(f"Expected a new folder, {folder} holds a data set; open it, or choose another name.")
-        created = cls(folder, info, ())
+        created = cls(folder, info, (), ListTables(folder))
         created._save(info, ())
         return created
 
@@ -83,8 +78,8 @@ class TrainingList:
         DatasetError
             When it is no dataset folder, or its tables cannot be read.
         """
-        _finish_pending(folder)
-        return cls(folder, *read_table(folder))
+        tables = ListTables(folder)
+        return cls(folder, *tables.read(), tables)
 
     @property
     def dataset(self) -> Dataset:
@@ -140,6 +135,7 @@ class TrainingList:
         UMLError
             When a file cannot be written.
         """
+        self._check_unchanged()
         mask = self._checked_mask(labels, np.shape(pixels)[:2], unlabelled)
         self._check_label(label)
         image = store_image(self.folder, name, pixels)
@@ -157,6 +153,7 @@ class TrainingList:
         UMLError
             When a file cannot be written.
         """
+        self._check_unchanged()
         loaded = read_image(path)
         if loaded.is_stack:
             raise ImageError(f"{path.name}: expected one image, got a stack of {len(loaded.pixels)}; add its slices.")
@@ -170,12 +167,15 @@ class TrainingList:
     def add_dataset(self, folder: Path) -> Iterator[Record]:
         """Add every row of another dataset folder, one an iteration; its new structures and classes come to the end.
 
+        A group that is called as one of the list, without an image that both have, gets the name of the data set before
+        its own: another clinic's patient1 is somebody else.
+
         Raises
         ------
         DatasetError
             When it cannot be read, is this list itself, or has another background.
         ImageError
-            When a mask cannot be read; the rows before it stay.
+            When an image or a mask cannot be read; the rows before it stay.
         """
         other = read_dataset(folder)
         if other.folder.resolve() == self.folder.resolve():
@@ -193,11 +193,13 @@ class TrainingList:
             self._save(info, self.records)
         table = np.arange(256, dtype=np.uint8)
         table[: len(other.info.seg_classes)] = [info.seg_classes.index(name) for name in other.info.seg_classes]
+        groups = joined_groups(self.dataset, other)
         for record in other.records:
+            self._check_unchanged()
             mask = other.read_mask(record)
             image = copy_in(self.folder, folder / record.image)
             stored = None if mask is None else table[mask]
-            yield self._append(image, stored, record.label, record.split, record.group)
+            yield self._append(image, stored, record.label, record.split, groups.get(record.group, ""))
 
     def update(
         self,
@@ -219,6 +221,7 @@ class TrainingList:
             When a file cannot be written.
         """
         with self._lock:
+            self._check_unchanged()
             record = self.record(image)
             if label is not None:
                 self._check_label(label)
@@ -242,18 +245,13 @@ class TrainingList:
 
     def move(self, splits: Mapping[str, Split], groups: Mapping[str, str] | None = None) -> None:
         """Give rows other splits and groups, by image."""
+        groups = groups or {}
         with self._lock:
-            self._save(
-                self.info,
-                tuple(
-                    replace(
-                        record,
-                        split=splits.get(record.image, record.split),
-                        group=(groups or {}).get(record.image, record.group),
-                    )
-                    for record in self.records
-                ),
+            moved = (
+                replace(one, split=splits.get(one.image, one.split), group=groups.get(one.image, one.group))
+                for one in self.records
             )
+            self._save(self.info, tuple(moved))
 
     def rename(self, kind: Kind, old: str, new: str) -> None:
         """Rename a structure or class; masks and images stay as they are, weights under the old name are still found.
@@ -323,6 +321,7 @@ class TrainingList:
 
     def _renumber(self, info: DatasetInfo, name: str, into: str | None) -> None:
         """Write every mask under a new name, then the tables, then delete the old masks; a kill loses nothing."""
+        self._check_unchanged()
         table = np.arange(256, dtype=np.uint8)
         kept = {other: info.seg_classes.index(other) for other in info.seg_classes}
         kept[name] = IGNORE if into is None else kept[into]
@@ -374,22 +373,10 @@ class TrainingList:
             raise ValueError(f"Expected a class among {', '.join(self.info.cls_classes)}, got {label}.")
 
     def _save(self, info: DatasetInfo, records: tuple[Record, ...]) -> None:
-        """Write the tables, then take them over; where both change, a note makes sure that neither stays alone."""
-        note = self.folder / PENDING
-        try:
-            if info != self.info and records:
-                content = {"info": info.model_dump(mode="json"), "records": [astuple(record) for record in records]}
-                write_atomic(note, json.dumps(content))
-            write_dataset(self.folder, info, records)
-        except OSError as error:
-            raise DatasetError(f"Expected to write into {self.folder}, it failed: {error.strerror}.") from error
-        note.unlink(missing_ok=True)
+        """Write the tables, then take them over."""
+        self._tables.write(info, records, both=info != self.info and bool(records))
         self.info, self.records = info, records
 
-
-def _finish_pending(folder: Path) -> None:
-    note = folder / PENDING
-    if note.is_file():
-        content = json.loads(note.read_text(encoding="utf-8"))
-        write_dataset(folder, DatasetInfo.model_validate(content["info"]), [Record(*row) for row in content["records"]])
-        note.unlink()
+    def _check_unchanged(self) -> None:
+        with self._lock:
+            self._tables.check_unchanged()

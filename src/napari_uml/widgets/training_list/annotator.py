@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     import napari.viewer
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
     from napari_uml.config import Task
+    from napari_uml.data.dataset import Record
     from napari_uml.data.training_list import TrainingList
     from napari_uml.widgets.background import Closing
     from napari_uml.widgets.session import Predictor
@@ -70,6 +72,8 @@ class Annotator(QObject):
         self._rows: TrainingList | None = None
         self._model = ""
         self._layers: tuple[Layer, Labels] | None = None
+        self._saved_layers: tuple[Layer, Labels] | None = None  # of the image that is being saved
+        self._known: NDArray[Any] | None = None  # the labels as they need no saving
         self._scoring = False
         self._skipped: set[str] = set()
         self._runner = Runner(load, self)
@@ -81,7 +85,7 @@ class Annotator(QObject):
             source.finished.connect(self._on_finished)
         self._saving.yielded.connect(self._on_saved)
         self._saving.failed.connect(self.failed)
-        self._saving.finished.connect(self.ended)
+        self._saving.finished.connect(self._on_saving_over)
         owner.closing.connect(self._runner.drop)
 
     @property
@@ -89,16 +93,43 @@ class Annotator(QObject):
         """Whether something is computed or saved."""
         return self._runner.is_running or self._background.is_busy or self._saving.is_busy
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether an image is being saved."""
+        return self._saved_layers is not None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether the labels that are shown were changed since, other than by removing their layer."""
+        if self._layers is None or self._known is None or self._layers[1] not in self._viewer.layers:
+            return False
+        return not np.array_equal(self._layers[1].data, self._known)
+
     def set_rows(self, rows: TrainingList | None) -> None:
-        """Work on another list, or on none; what is in the viewer stays there."""
-        if rows is not self._rows:
-            self._scoring = False
-            self._runner.drop()
-            self._background.stop()
-            self._rows, self._layers, self.image, self._skipped = rows, None, "", set()
+        """Work on another list, or on none; what is in the viewer stays there.
+
+        When it is the same list that was opened again, the image that is shown can still be saved, unless its row or
+        the structures are others now.
+        """
+        if rows is self._rows:
+            return
+        self._scoring = False
+        self._runner.drop()
+        self._background.stop()
+        if not self._can_save_into(rows):
+            self._layers, self.image, self._known = None, "", None
+        self._rows, self._skipped = rows, set()
+
+    def _can_save_into(self, rows: TrainingList | None) -> bool:
+        if rows is None or self._rows is None or rows.folder.resolve() != self._rows.folder.resolve():
+            return False
+        before = {record for record in self._rows.records if record.image == self.image}
+        return bool(before) and before <= {*rows.records} and rows.info.seg_classes == self._rows.info.seg_classes
 
     def next(self, model: str) -> None:
         """Show the most uncertain image; those that no score is known of are looked at first, unless already under way.
+
+        It takes the place of the image that is shown, unless that one is painted on or saved meanwhile.
 
         Parameters
         ----------
@@ -107,6 +138,8 @@ class Annotator(QObject):
         """
         if self._rows is None:
             return
+        if self._layers is not None:
+            self._known = np.array(self._layers[1].data)
         self.queue.set(self._rows.records, model)
         self._model, scoring = model, self._scoring
         self._scoring = False
@@ -131,6 +164,7 @@ class Annotator(QObject):
         rows, image, labels = self._rows, self.image, np.array(self._layers[1].data)
         given = None if (labels == IGNORE).all() else labels
         self._saving.start(work.change(lambda: rows.update(image, label=label, labels=given)))
+        self._saved_layers = self._layers
 
     def _submit(self, job: Any) -> None:
         wanted = read_preferences()
@@ -158,7 +192,11 @@ class Annotator(QObject):
         elif isinstance(value, Progress) and value.total:
             self.told.emit(f"Looked at {value.done} of {value.total} images; Next image takes the best so far.")
         elif isinstance(value, work.Looked) and self._rows is not None:
-            self._show(value, self._rows.info)
+            if self.is_edited and not self.is_saving:
+                name = PurePosixPath(self.image).stem
+                self.told.emit(f"{name} was painted on meanwhile: save it, or press Next image again.")
+            elif not self.is_saving:
+                self._show(value, self._rows.info)
 
     def _on_finished(self) -> None:
         """Scores are known now: look at the image that they choose."""
@@ -172,10 +210,15 @@ class Annotator(QObject):
         self._scoring = False
         self.failed.emit(error)
 
-    def _on_saved(self, _record: object) -> None:
-        saved = self.image
-        self._put_away()
-        self.saved.emit(saved)
+    def _on_saved(self, record: Record) -> None:
+        saved, self._saved_layers = self._saved_layers, None
+        if self._layers is saved:
+            self._put_away()
+        self.saved.emit(record.image)
+
+    def _on_saving_over(self) -> None:
+        self._saved_layers = None
+        self.ended.emit()
 
     def _show(self, looked: work.Looked, task: Task) -> None:
         self._put_away()
@@ -184,6 +227,7 @@ class Annotator(QObject):
         image = Image(looked.pixels, name=name, rgb=rgb, contrast_limits=(0, 1))
         labels = Labels(looked.mask.copy(), name=f"{name} labels", **_style(task))
         self._layers, self.image = (self._viewer.add_layer(image), self._viewer.add_layer(labels)), looked.image
+        self._known = looked.mask
         self._viewer.layers.selection.active = labels
         labels.selected_label = 1
         self._viewer.reset_view()
@@ -197,7 +241,7 @@ class Annotator(QObject):
         for layer in self._layers or ():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._layers, self.image = None, ""
+        self._layers, self.image, self._known = None, "", None
 
 
 def _style(task: Task) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from napari_uml.widgets.layers import MARK, is_result
 from napari_uml.widgets.reading_modes import guess_reading, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import napari.viewer
     from napari.layers import Layer
@@ -68,13 +68,34 @@ def take_current(viewer: napari.viewer.Viewer, image: Layer, labels: Layer | Non
     """The picture in view of an image layer, with the labels that lie on it."""
     source = source_of(image)
     reading, position = guess_reading(source.shape, source.rgb), position_in(image, viewer.dims.point)
-    plane = reading.plane_axes(len(source.shape))
-    index = tuple(slice(None) if axis in plane else position[axis] for axis in range(image.ndim))
     stacked = reading.stack_axis is not None
     name = f"{image.name} {position[reading.stack_axis]}" if reading.stack_axis is not None else image.name
     return Current(
         name=name,
         group=image.name if stacked else "",
         read=partial(take, array_of(image), reading, position, False),
-        labels=None if labels is None else np.array(array_of(labels)[index]),
+        labels=None if labels is None else labels_in_view(viewer, image, labels),
     )
+
+
+def labels_in_view(viewer: napari.viewer.Viewer, image: Layer, labels: Layer) -> NDArray[Any]:
+    """A copy (H, W) of the labels that lie on the picture in view of an image layer."""
+    source = source_of(image)
+    reading, position = guess_reading(source.shape, source.rgb), position_in(image, viewer.dims.point)
+    plane = reading.plane_axes(len(source.shape))
+    index = tuple(slice(None) if axis in plane else position[axis] for axis in range(image.ndim))
+    return np.array(array_of(labels)[index])
+
+
+def named_numbers(labels: Layer) -> dict[int, str]:
+    """The structures that a labels layer names, as those of results do; empty for a layer of the user's own."""
+    if not {"index", "structure"} <= {*labels.features}:
+        return {}
+    known = labels.features[["index", "structure"]].dropna()
+    return {int(number): str(name) for number, name in zip(known["index"], known["structure"], strict=True)}
+
+
+def renumbered(labels: NDArray[Any], numbers: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Labels in other numbers, up to 255; every number that they have must be among those given."""
+    found, where = np.unique(labels, return_inverse=True)
+    return np.array([numbers[int(number)] for number in found], dtype=np.uint8)[where].reshape(labels.shape)

@@ -21,12 +21,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uml.data.dataset import IGNORE, DatasetInfo
+from napari_uml.data.kept import match_numbers
 from napari_uml.widgets.panel import add_row, fill, form
-from napari_uml.widgets.training_list.current import image_layers, labels_layers
+from napari_uml.widgets.training_list.current import image_layers, labels_in_view, labels_layers, named_numbers
 from napari_uml.widgets.training_list.table import NO_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import napari.viewer
     from napari.layers import Layer
@@ -149,29 +150,43 @@ class NewListDialog(Question):
 
 
 class AddDialog(Question):
-    """Asks which image and labels to add, the class, and which number means "not annotated"."""
+    """Asks which image and labels to add, the class, and which number means "not annotated".
+
+    The structures that the labels name, as results do, become those of the list by name; what the list does not have
+    is told, and nothing is added before the user said what it becomes.
+    """
 
     def __init__(self, viewer: napari.viewer.Viewer, info: DatasetInfo, parent: QWidget | None = None) -> None:
         super().__init__("Add the current image", "Add", parent)
         self._viewer, self._info = viewer, info
         self._images: list[Layer] = image_layers(viewer)
         self._labels: list[Layer] = []
+        self._numbers: dict[int, int] = {}
+        self._lacking: dict[int, str] = {}
         self.image_choice, self.labels_choice = QComboBox(), QComboBox()
+        self.taken, self.others = QLabel(), QComboBox()
+        self.taken.setWordWrap(True)
         self.label, self.unlabelled, self.split = QComboBox(), QComboBox(), QComboBox()
         fill(self.image_choice, ((layer.name, i) for i, layer in enumerate(self._images)), 0)
         fill(self.label, [(NO_CLASS, ""), *((name, name) for name in info.cls_classes)], None)
         fill(self.split, [("train", "train"), ("val (validation)", "val"), ("test", "test")], "train")
         self.label.setPlaceholderText("Choose the class")
+        fill(self.others, [(info.seg_classes[0], 0), ("Not annotated", IGNORE)], None)
+        self.others.setPlaceholderText("Choose what they become")
         add_row(self.form, "Image", self.image_choice, "The image layer to add; of a stack, the slice in view.")
         add_row(self.form, "Labels", self.labels_choice, "The labels that you corrected; none: add without a mask.")
+        add_row(self.form, "Taken as", self.taken, "The structures of the list that the numbers in the labels become.")
         add_row(self.form, "Class", self.label, "What the image as a whole is; (none): not annotated.")
         add_row(
             self.form, "Unlabelled", self.unlabelled, "Pixels of this number were not annotated, and teach nothing."
         )
+        tip = "What becomes of the structures in the labels that the list does not have."
+        self.others_label = add_row(self.form, "Other structures", self.others, tip)
         add_row(self.form, "Split", self.split, "Train on it, or validate with it.")
         self.image_choice.activated.connect(self._show_labels)
         self.labels_choice.activated.connect(self._show_numbers)
-        self.label.activated.connect(self._show_state)
+        for choice in (self.label, self.unlabelled, self.others):
+            choice.activated.connect(self._show_state)
         self._show_labels()
         self._preset_class()
 
@@ -186,6 +201,13 @@ class AddDialog(Question):
         number = self.labels_choice.currentData()
         return None if number is None or number < 0 else self._labels[number]
 
+    @property
+    def numbers(self) -> dict[int, int]:
+        """Structure number in the list, or `IGNORE`, of every number in the labels; once nothing is left to choose."""
+        unlabelled, others = self.unlabelled.currentData(), self.others.currentData()
+        chosen = dict.fromkeys(self._lacking, others) if others is not None else {}
+        return {**self._numbers, **chosen, **({} if unlabelled is None else {unlabelled: IGNORE})}
+
     def _show_labels(self) -> None:
         self._labels = labels_layers(self._viewer, self.image) if self._images else []
         items = [*((layer.name, i) for i, layer in enumerate(self._labels)), ("No mask", -1)]
@@ -193,11 +215,19 @@ class AddDialog(Question):
         self._show_numbers()
 
     def _show_numbers(self) -> None:
-        numbers = [] if self.labels is None else [int(n) for n in np.unique(np.asarray(self.labels.data))][:50]
-        strange = [n for n in numbers if n >= len(self._info.seg_classes) and n != IGNORE]
+        found, named = [], {}
+        if self.labels is not None:
+            named = named_numbers(self.labels)
+            found = [int(number) for number in np.unique(labels_in_view(self._viewer, self.image, self.labels))]
+        known = {**match_numbers(named, self._info), IGNORE: IGNORE}
+        self._numbers = {number: known[number] for number in found if number in known}
+        self._lacking = {number: named.get(number, "") for number in found if number not in known}
+        strange = [number for number, name in self._lacking.items() if not name][:50]
         items: list[tuple[str, object]] = [("Every pixel is annotated", None), ("0, what is not painted", 0)]
         items += [(f"{number}", number) for number in strange]
-        fill(self.unlabelled, items, strange[0] if len(strange) == 1 else None)
+        sure = len(strange) == 1 and strange[0] >= len(self._info.seg_classes)
+        fill(self.unlabelled, items, strange[0] if sure else None)
+        self.others.setCurrentIndex(-1)
         self.unlabelled.setEnabled(self.labels is not None)
         self._show_state()
 
@@ -208,11 +238,29 @@ class AddDialog(Question):
             self.label.setCurrentIndex(self.label.findData(named))
         self._show_state()
 
+    def _show_taken(self) -> None:
+        names = {**dict(enumerate(self._info.seg_classes)), IGNORE: "not annotated"}
+        texts = [f"{number} {names[ours]}" for number, ours in sorted(self.numbers.items())]
+        self.taken.setText(", ".join(texts[:9]) + (", …" if len(texts) > 9 else "") if self.labels else "No mask")
+
     def _show_state(self) -> None:
+        self._show_taken()
+        lacking = {n: name for n, name in self._lacking.items() if n != self.unlabelled.currentData()}
+        for part in (self.others, self.others_label):
+            part.setVisible(bool(lacking))
         if not self._images:
             self._show_problem("Open an image first.")
+        elif lacking and self.others.currentIndex() < 0:
+            self._show_problem(_lacking_words(lacking))
         else:
             self._show_problem("" if self.label.currentIndex() >= 0 else "Choose the class, or (none).")
+
+
+def _lacking_words(lacking: Mapping[int, str]) -> str:
+    names = [f"{number} {name}".strip() for number, name in lacking.items()]
+    more = f" (and {len(names) - 5} more)" if len(names) > 5 else ""
+    what = f"The list has no structure for {', '.join(names[:5])}{more}"
+    return f"{what}: choose in Other structures what becomes of it, or add it with Edit classes… first."
 
 
 def _split(field: QLineEdit) -> tuple[str, ...]:

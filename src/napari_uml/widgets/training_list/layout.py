@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NO_LIST = "Begin a new list, or open one, first."
 NO_ROWS = "The list has no images yet."
 SCRATCH = "No model"
+SAVES = "The image is being saved."
 
 
 class Layout:
@@ -86,7 +87,7 @@ class Layout:
         self.more.setMenu(menu)
         self.remove = _button("Remove", "Take the selected rows out of the list (Delete); their files stay.")
         self.names = _button("Edit classes…", "Rename, add or remove structures and classes.")
-        self.split = _button("Suggest split", "A quarter validates; patients that file names tell stay together.")
+        self.split = _button("Suggest split", "A quarter validates, what does already stays; patients stay together.")
         self.check = _button("Check", "Find everything that would keep the training from working.")
         self.model, self.model_label = narrow(QComboBox()), QLabel("Propose with")
         self.model_label.setBuddy(self.model)
@@ -155,12 +156,15 @@ class Layout:
         self.new.setEnabled(not adding)
         self.open.setEnabled(not adding)
 
-    def enable_annotating(self, left: int, showing: bool, busy: bool) -> None:
-        """Allow what makes sense while images wait for their annotation."""
+    def enable_annotating(self, left: int, showing: bool, busy: bool, saving: bool) -> None:
+        """Allow what makes sense while images wait for their annotation, or one is being saved."""
         self.next.setText(f"Next image ({left})" if left else "Next image")
-        _allow(self.next, left > 0 and not busy, "No image of the list waits to be annotated.")
+        waits = "No image of the list waits to be annotated."
+        _allow(self.next, left > 0 and not busy, SAVES if saving else waits)
         for part in (self.label_label, self.label, self.save, self.skip):
             part.setVisible(showing)
+        for button in (self.save, self.skip):
+            _allow(button, not saving, SAVES)
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -18,7 +18,7 @@ from napari_uml.widgets.background import Background
 from napari_uml.widgets.panel import scroll_to
 from napari_uml.widgets.training_list import work
 from napari_uml.widgets.training_list.annotator import Annotator
-from napari_uml.widgets.training_list.current import take_current
+from napari_uml.widgets.training_list.current import renumbered, take_current
 from napari_uml.widgets.training_list.layout import Layout
 from napari_uml.widgets.training_list.questions import Questions
 from napari_uml.widgets.training_list.remembered import last_folder, remember_folder
@@ -126,9 +126,9 @@ class TrainingListPanel(QWidget):
         if self.rows is not None:
             current = take_current(self.viewer, dialog.image, dialog.labels)
             known = {
-                "labels": current.labels, "label": dialog.label.currentData(), "name": current.name,
+                "labels": None if current.labels is None else renumbered(current.labels, dialog.numbers),
+                "label": dialog.label.currentData(), "name": current.name,
                 "split": dialog.split.currentData(), "group": current.group or None,
-                "unlabelled": dialog.unlabelled.currentData(),
             }  # fmt: skip
             self._add(work.add_current(self.rows, current.read, **known))
 
@@ -155,10 +155,11 @@ class TrainingListPanel(QWidget):
             self._change(partial(self.rows.remove, images))
 
     def suggest(self) -> None:
-        """Split the rows anew, groups kept together."""
+        """Have a quarter validate, with those that do already; groups are kept together."""
         if self.rows is not None:
             found = suggest_split(self.rows.records)
-            self._change(partial(self.rows.move, found.splits, found.groups))
+            if not self._change(partial(self.rows.move, found.splits, found.groups)):
+                return
             count = sum(split == "val" for split in found.splits.values())
             kept = len({*found.groups.values()})
             told = f" File names tell of {kept} patients or lesions, which are kept together." if kept else ""
@@ -193,7 +194,7 @@ class TrainingListPanel(QWidget):
             view.new: asked.ask_new_list, view.open: asked.ask_list, view.add: asked.ask_layers,
             view.files: asked.ask_files, view.bare: asked.ask_folder_to_annotate, view.dataset: asked.ask_dataset,
             view.names: asked.ask_names, view.remove: asked.ask_removal, view.split: self.suggest,
-            view.check: self.check, view.next: self._on_next, view.save: self._on_save, view.skip: self.annotator.skip,
+            view.check: self.check, view.next: asked.ask_next, view.save: self._on_save, view.skip: asked.ask_skip,
         }  # fmt: skip
         for button, slot in slots.items():
             (button.clicked if isinstance(button, QWidget) else button.triggered).connect(lambda _=False, s=slot: s())
@@ -244,17 +245,20 @@ class TrainingListPanel(QWidget):
 
     def _show_state(self) -> None:
         left = len(to_annotate(self.rows.records)) if self.rows else 0
-        busy = self._adding.is_busy
+        busy = self._adding.is_busy or self.annotator.is_saving
         self.view.enable(self.rows is not None, bool(self.rows and self.rows.records), busy, self._checking.is_busy)
-        self.view.enable_annotating(left, bool(self.annotator.image), busy)
+        self.view.enable_annotating(left, bool(self.annotator.image), busy, self.annotator.is_saving)
 
-    def _change(self, step: Callable[[], object]) -> None:
-        """Make a small change at once."""
+    def _change(self, step: Callable[[], object]) -> bool:
+        """Make a small change at once; whether it was made."""
+        made = True
         try:
             step()
         except (UMLError, ValueError) as error:
+            made = False
             self._tell(error)
         self.show_rows()
+        return made
 
     def _add(self, job: Work) -> None:
         self._refused = []
@@ -275,8 +279,8 @@ class TrainingListPanel(QWidget):
             return
         group = self.rows.record(edit.image).group
         together = [one.image for one in self.rows.records if group and one.group == group] or [edit.image]
-        self._change(partial(self.rows.move, dict.fromkeys(together, cast("Split", edit.value))))
-        if len(together) > 1:
+        moved = self._change(partial(self.rows.move, dict.fromkeys(together, cast("Split", edit.value))))
+        if moved and len(together) > 1:
             self.view.say(f"{len(together)} images of the group {group} moved together.")
 
     def _on_draw(self) -> None:
@@ -296,7 +300,7 @@ class TrainingListPanel(QWidget):
     def _on_added_all(self) -> None:
         self.show_rows()
         if self._refused:
-            self.view.say("\n".join(self._refused), wrong=True)
+            self.view.say("\n".join(dict.fromkeys(self._refused)), wrong=True)
 
     def _on_found(self, found: work.Found) -> None:
         self._problems = found.problems
@@ -311,7 +315,8 @@ class TrainingListPanel(QWidget):
             self._is_checked = False
             self.checked.emit()
 
-    def _on_next(self) -> None:
+    def next_image(self) -> None:
+        """Show the next image to annotate; what is painted on the one that is shown goes unsaved."""
         entry = self.view.chosen_model()
         self.annotator.next(entry.name if entry else "")
         self._show_state()
@@ -333,4 +338,4 @@ class TrainingListPanel(QWidget):
     def _on_saved(self, image: str) -> None:
         self.view.rows.forget(image)
         self.show_rows()
-        self._on_next()
+        self.next_image()

@@ -73,6 +73,23 @@ class Questions:
         if images and QMessageBox.question(self._panel, "Remove rows", text) == yes:
             self._panel.remove(images)
 
+    def ask_next(self) -> None:
+        """Go to the next image; what was painted and is not saved is asked about first."""
+        if self._may_leave():
+            self._panel.next_image()
+
+    def ask_skip(self) -> None:
+        """Leave the image for later; what was painted and is not saved is asked about first."""
+        if self._may_leave():
+            self._panel.annotator.skip()
+
+    def _may_leave(self) -> bool:
+        if not self._panel.annotator.is_edited:
+            return True
+        text = f"The labels of {self._panel.annotator.image} were changed and are not saved. Go on without them?"
+        answer = QMessageBox.question(self._panel, "Labels that are not saved", text)
+        return answer == QMessageBox.StandardButton.Yes
+
     def _start(self) -> tuple[str, Task] | None:
         """Title and task of the model that is chosen."""
         entry = self._panel.view.chosen_model()

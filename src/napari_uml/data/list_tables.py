@@ -1,0 +1,94 @@
+"""The two tables of a training list on the disk: read, written together, and never over what another program wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from napari_uml.data.dataset import DatasetInfo, Record, read_table, write_dataset
+from napari_uml.errors import DatasetError
+from napari_uml.files import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PENDING = ".pending.json"
+"""A change of both files that is being written; what a program that was killed began is finished when it is opened."""
+
+
+class ListTables:
+    """`dataset.json` and `index.csv` of one folder, as this program knows them.
+
+    Parameters
+    ----------
+    folder
+        The dataset folder; it need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._note = folder, folder / PENDING
+        self._seen = self._digest()
+
+    def read(self) -> tuple[DatasetInfo, tuple[Record, ...]]:
+        """Finish what a killed program began, and read.
+
+        Raises
+        ------
+        DatasetError
+            When they cannot be read.
+        """
+        if self._note.is_file():
+            content = json.loads(self._note.read_text(encoding="utf-8"))
+            info, rows = DatasetInfo.model_validate(content["info"]), [Record(*row) for row in content["records"]]
+            write_dataset(self._folder, info, rows)
+            self._note.unlink(missing_ok=True)
+        self._seen = self._digest()  # before reading: what changes in between is noticed
+        return read_table(self._folder)
+
+    def check_unchanged(self) -> None:
+        """Refuse to go on from what is no longer there.
+
+        Raises
+        ------
+        DatasetError
+            When another program changed them since they were read or written last.
+        """
+        if self._digest() != self._seen:
+            raise DatasetError(
+                f"The training list in {self._folder} was changed by another program; open it again to go on."
+            )
+
+    def write(self, info: DatasetInfo, records: tuple[Record, ...], both: bool) -> None:
+        """Write both; when `both` differ from what is there, a note makes sure that neither stays alone.
+
+        Raises
+        ------
+        DatasetError
+            When another program changed them, or they cannot be written.
+        """
+        self.check_unchanged()
+        try:
+            if both:
+                content = {"info": info.model_dump(mode="json"), "records": [astuple(record) for record in records]}
+                write_atomic(self._note, json.dumps(content))
+            write_dataset(self._folder, info, records)
+        except OSError as error:
+            if self._digest() == self._seen:
+                self._note.unlink(missing_ok=True)  # nothing was begun
+            raise DatasetError(f"Expected to write into {self._folder}, it failed: {error.strerror}.") from error
+        finally:
+            self._seen = self._digest()
+        self._note.unlink(missing_ok=True)
+
+    def _digest(self) -> str:
+        """SHA-256 of both; one that is missing counts as empty."""
+        digest = hashlib.sha256()
+        for path in (self._folder / "dataset.json", self._folder / "index.csv"):
+            try:
+                content = path.read_bytes() if path.exists() else b""
+            except OSError as error:
+                raise DatasetError(f"Expected to read {path}, it failed: {error.strerror}.") from error
+            digest.update(hashlib.sha256(content).digest())
+        return digest.hexdigest()
