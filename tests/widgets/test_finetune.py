@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, QSettings, Signal
+from qtpy.QtCore import QObject, QSettings, Qt, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -40,6 +40,7 @@ from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.panel import Scroll
+from napari_uml.widgets.training_list.table import SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,9 @@ class Chooser(QWidget):
         self.stopped = 0
 
     def refresh_models(self) -> None:
+        pass
+
+    def set_trained_on(self, is_on: bool) -> None:
         pass
 
     def stop(self) -> None:
@@ -310,6 +314,18 @@ def test_dock_has_the_training_list_and_trains_on_its_folder(qtbot: QtBot, blobs
     dock.training_list.open(blobs)
     assert dock.session.folder == blobs
     qtbot.waitUntil(lambda: dock.session.counts is not None)
+    view = dock.training_list.view
+    fixed, free = (view.names, view.split, view.remove), (view.add, view.more)
+    editable = view.rows.flags(view.rows.index(0, SPLIT)) & Qt.ItemFlag.ItemIsEditable
+    assert editable
+    assert all(button.isEnabled() for button in (*fixed, *free))
+    dock.session.stage = Stage.TRAINING
+    assert not any(button.isEnabled() for button in fixed)
+    assert all(button.isEnabled() for button in free)
+    assert "A run is on" in view.split.toolTip()
+    assert not view.rows.flags(view.rows.index(0, SPLIT)) & Qt.ItemFlag.ItemIsEditable
+    dock.session.stage = Stage.IDLE
+    assert all(button.isEnabled() for button in fixed)
 
 
 def test_window_is_not_closed_against_the_users_will(

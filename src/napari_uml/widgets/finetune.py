@@ -46,8 +46,8 @@ class FinetuneWidget(QWidget):
     viewer
         The napari viewer that it works on.
     training_list
-        What is trained on: a `TrainingListPanel`, or for tests a widget with its `folder`, `changed`, `refresh_models`
-        and `stop`.
+        What is trained on: a `TrainingListPanel`, or for tests a widget with its `folder`, `changed`, `refresh_models`,
+        `set_trained_on` and `stop`.
     session
         The state to start from; a new one by default.
     launch, judging
@@ -71,6 +71,7 @@ class FinetuneWidget(QWidget):
         self._window: QWidget | None = None
         self._build()
         self.training_list.changed.connect(self._on_list)
+        self.session.events.stage.connect(self._on_stage)
         self.bench.models_changed.connect(self._on_models)
         self.bench.wanted.connect(self._on_use)
         QApplication.instance().aboutToQuit.connect(self._stop)
@@ -147,6 +148,9 @@ class FinetuneWidget(QWidget):
 
     def _on_list(self) -> None:
         self.bench.set_folder(self.training_list.folder)
+
+    def _on_stage(self, stage: Stage) -> None:
+        self.training_list.set_trained_on(stage is not Stage.IDLE)
 
     def _on_models(self, name: str) -> None:
         """Offer the new model in the training list and in the Analyse docks at once."""

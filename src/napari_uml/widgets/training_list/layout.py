@@ -33,6 +33,7 @@ NO_LIST = "Begin a new list, or open one, first."
 NO_ROWS = "The list has no images yet."
 SCRATCH = "No model"
 SAVES = "The image is being saved."
+TRAINED_ON = "A run is on with these images; new ones can be added and annotated."
 
 
 class Layout:
@@ -155,6 +156,10 @@ class Layout:
         _allow(self.check, has_rows and not adding and not checking, NO_ROWS if has_list else NO_LIST)
         self.new.setEnabled(not adding)
         self.open.setEnabled(not adding)
+        self.dataset.setEnabled(not self.rows.is_trained_on)
+        if self.rows.is_trained_on:
+            for button in (self.names, self.split, self.remove):
+                _allow(button, False, TRAINED_ON)
 
     def enable_annotating(self, left: int, showing: bool, busy: bool, saving: bool) -> None:
         """Allow what makes sense while images wait for their annotation, or one is being saved."""

@@ -107,6 +107,11 @@ class TrainingListPanel(QWidget):
             self.view.table.selectRow(row)
             self.view.table.scrollTo(self.view.rows.index(row, 0), RowsTable.ScrollHint.PositionAtCenter)
 
+    def set_trained_on(self, is_on: bool) -> None:
+        """Keep names, splits and rows as they are while a run is on with them, and its model is judged by them."""
+        self.view.rows.is_trained_on = is_on
+        self._show_state()
+
     def open(self, folder: Path) -> None:
         """Go on with a list or a dataset folder; one that cannot be opened is explained and the list stays."""
         try:

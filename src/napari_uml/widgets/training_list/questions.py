@@ -67,7 +67,7 @@ class Questions:
 
     def ask_removal(self) -> None:
         """Ask whether the selected rows shall go, and take them out."""
-        images = self._panel.view.selected_images()
+        images = self._panel.view.selected_images() if self._panel.view.remove.isEnabled() else []
         text = f"Take {len(images)} rows out of the list? Their files stay in the folder."
         yes = QMessageBox.StandardButton.Yes
         if images and QMessageBox.question(self._panel, "Remove rows", text) == yes:

@@ -45,6 +45,8 @@ class RowsModel(QAbstractTableModel):
         An `Edit`.
     wanted
         Thumbnails came into view that are not there yet.
+    is_trained_on
+        Whether a run is on with the records, so that class and split stay.
     """
 
     edited = Signal(object)
@@ -55,6 +57,7 @@ class RowsModel(QAbstractTableModel):
         self.records: tuple[Record, ...] = ()
         self.classes: tuple[str, ...] = ()
         self.missing: list[str] = []
+        self.is_trained_on = False
         self._pictures: dict[str, QPixmap | None] = {}
         self._partly: set[str] = set()
         self._marked: frozenset[str] = frozenset()
@@ -114,9 +117,10 @@ class RowsModel(QAbstractTableModel):
         return COLUMNS[section] if role == Role.DisplayRole and orientation == Qt.Orientation.Horizontal else None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Class and split can be edited."""
+        """Class and split can be edited, unless a run is on with them."""
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() in (CLASS, SPLIT) else flags
+        editable = index.column() in (CLASS, SPLIT) and not self.is_trained_on
+        return flags | Qt.ItemFlag.ItemIsEditable if editable else flags
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
         """What a cell shows."""
