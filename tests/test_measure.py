@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_uml.config import Measurement, Task
-from napari_uml.evaluation.measure import MeasuredValue, class_numbers, extent, extent_ratio, measure
+from napari_uml.evaluation.measure import MeasuredValue, class_numbers, extent, extent_ratio, measure, measure_slice
+from napari_uml.results import Box, Opinion, Prediction, stack_predictions
 
 RATIO = Measurement(name="vertical cup/disc ratio", axis="vertical", of=("cup",), to=("rim", "cup"))
 FUNDUS = Task(
@@ -122,6 +125,35 @@ def test_range_includes_the_value_of_a_mask_from_another_head() -> None:
         assert (found["cup"].low, found["cup"].high) == (24, 56)
         assert (found["ratio"].low, found["ratio"].high) == (6 / 12, 14 / 16)
         assert found["ratio"].value == (6 / 12 if mask is small else 14 / 16)
+
+
+def predicted(mask: np.ndarray, p: np.ndarray, u: float) -> Prediction:
+    return Prediction(
+        mask=mask, pixel_belief=p.astype(np.float32), pixel_uncertainty=np.full(mask.shape, u, np.float32),
+        opinions=(Opinion.from_probability(FUNDUS.cls_classes, np.array([0.3, 0.7])),), looked_at=(None,),
+        structure_names=FUNDUS.seg_classes, mask_map="mask", seconds=0.0, model="m", device="cpu", precision="float32",
+        measure="entropy",
+    )  # fmt: skip
+
+
+def test_probabilities_of_a_model_without_evidence_are_measured_as_they_are() -> None:
+    mask = fundus()
+    p = certain(mask)
+    p[:, 3, 5:15] = np.array([[0.8], [0.1], [0.1]])  # with a share of the entropy it would pass for disc
+    first = predicted(mask, p, 0.9)
+    expected = measure(mask, p, first.pixel_uncertainty, FUNDUS)
+    assert row(expected, "disc", "area", "px").high == 120
+    assert measure_slice(first, 0, FUNDUS) == expected
+    stack = stack_predictions([predicted(np.zeros_like(mask), p, 0.2), first])
+    assert measure_slice(stack, 1, FUNDUS) == expected
+
+
+def test_measuring_what_nobody_looked_at_leaves_the_prediction_as_it_is() -> None:
+    mask = fundus()
+    seen = replace(predicted(mask, certain(mask), 1.0), looked_at=(Box(0, 0, 4, 4),))
+    before = seen.pixel_belief.copy()
+    assert row(measure_slice(seen, 0, FUNDUS), "disc", "area", "px").low == 0
+    np.testing.assert_array_equal(seen.pixel_belief, before)
 
 
 def test_class_numbers_of_unions_and_structures_are_joined() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -167,6 +169,32 @@ def test_one_group_has_neither_intervals_nor_folds() -> None:
     found = calibrate(alike, TASK, dataset="Sim", split="val")
     assert (found.folds, found.figures) == (0, {})
     assert found.class_scale.low is None
+
+
+@pytest.mark.parametrize("other", range(1, 7))
+def test_few_groups_with_a_class_are_judged_although_many_have_a_mask(other: int) -> None:
+    answers = simulated(40)
+    few = [replace(a, label=a.label if i in (0, other) else None) for i, a in enumerate(answers)]
+    found = calibrate(few, TASK, dataset="Sim", split="val")
+    assert found.folds == 2
+    assert {"ece", "nll", "pixel_nll"} <= set(found.figures)
+
+
+@pytest.mark.parametrize("other", range(1, 7))
+def test_few_groups_with_a_mask_are_judged_although_many_have_a_class(other: int) -> None:
+    answers = [replace(a, pixels=a.pixels if i in (0, other) else None) for i, a in enumerate(simulated(40))]
+    found = calibrate(answers, TASK, dataset="Sim", split="val")
+    assert found.folds == 5
+    assert {"ece", "nll", "pixel_nll"} <= set(found.figures)
+
+
+def test_a_part_with_a_single_group_has_no_figures() -> None:
+    answers = simulated(20)
+    one_class = [replace(a, label=a.label if i == 0 else None) for i, a in enumerate(answers)]
+    found = calibrate(one_class, TASK, dataset="Sim", split="val")
+    assert (found.folds, set(found.figures)) == (5, {"pixel_nll", "pixel_nll/before"})
+    one_mask = [replace(a, pixels=a.pixels if i == 0 else None) for i, a in enumerate(answers)]
+    assert "pixel_nll" not in calibrate(one_mask, TASK, dataset="Sim", split="val").figures
 
 
 def test_right_probabilities_have_a_small_error_with_many_images() -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 
+from napari_uml.baselines.registry import make_network
 from napari_uml.cli import main
 from napari_uml.config import Task
 from napari_uml.data.dataset import DatasetInfo
-from napari_uml.nn.network import UMLNetwork
 from napari_uml.results import EpochReport
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, save_checkpoint
 from napari_uml.training.plan import RunPlan, write_plan
@@ -63,7 +63,7 @@ def make_run(tmp_path: Path, make_plan: Callable[..., RunPlan]) -> Callable[...,
         write_plan(run, plan)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            weights = UMLNetwork(plan.network).state_dict()
+            weights = make_network(plan.network).state_dict()
         for file, epoch in ((BEST, 1), (LAST, 3)):
             checkpoint = Checkpoint(
                 network=plan.network, train=plan.settings, epoch=epoch, weights=weights, averaged={}, optimizer={},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,19 @@ import pytest
 from PIL import Image
 from tests.tiny import tiny_network, tiny_settings
 
-from napari_uml.config import TrainConfig
+from napari_uml.calibration import Calibration
+from napari_uml.config import Task, TrainConfig
+from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import UMLError, WeightsError
 from napari_uml.evaluation import outcome
+from napari_uml.evaluation.answers import read_answers
+from napari_uml.evaluation.compare import compare
 from napari_uml.evaluation.comparison import COMPARISON, PICTURES, read_comparison
 from napari_uml.evaluation.metrics import metrics_difference, metrics_record
 from napari_uml.evaluation.outcome import judge_run
-from napari_uml.evaluation.scores import ImageScores
+from napari_uml.evaluation.scores import ImageScores, image_scores
+from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.results import Opinion
 from napari_uml.training.estimate import measure_pace
 from napari_uml.training.export import export_run
 from napari_uml.training.job import resumed, with_smaller_batch
@@ -118,16 +125,74 @@ def test_difference_is_paired_and_that_of_the_records(make_plan: Any) -> None:
     task = make_plan().task
     before = [scored(p, f"g{i}") for i, p in enumerate((0.1, 0.2, 0.7, 0.4))]
     after = [scored(p, f"g{i}") for i, p in enumerate((0.6, 0.7, 0.8, 0.9))]
-    change = metrics_difference(before, after, task)
+    change = metrics_difference(before, after, (task, task))
     old, new = (metrics_record(scores, task) for scores in (before, after))
     assert change["acc"].value == pytest.approx(new["acc"].value - old["acc"].value) == 0.75
-    same = metrics_difference(before, before, task)
+    same = metrics_difference(before, before, (task, task))
     assert (same["acc"].low, same["acc"].value, same["acc"].high) == (0, 0, 0)
 
 
 def test_difference_of_other_images_is_refused(make_plan: Any) -> None:
+    task = make_plan().task
     with pytest.raises(ValueError, match="same images"):
-        metrics_difference([scored(0.1, "a")], [scored(0.1, "b")], make_plan().task)
+        metrics_difference([scored(0.1, "a")], [scored(0.1, "b")], (task, task))
+
+
+OLD = Task(
+    seg_classes=("background", "rim", "cup"), cls_classes=("benign", "malignant"), unions={"disc": ("rim", "cup")}
+)
+
+
+def found(task: Task, probability: dict[str, float], label: str, group: str) -> ImageScores:
+    mask = np.full((4, 4), task.seg_classes.index("cup"), dtype=np.uint8)
+    p = np.array([probability.get(name, 0.0) for name in task.cls_classes])
+    return image_scores(
+        task, group=group, mask=mask, true_mask=mask, pixel_uncertainty=np.full((4, 4), 0.1), class_probability=p,
+        class_uncertainty=0.2, label=task.cls_classes.index(label),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [("malignant", "benign"), ("normal", "malignant", "benign")])
+def test_difference_matches_classes_by_name(classes: tuple[str, ...]) -> None:
+    new = OLD.model_copy(update={"cls_classes": classes, "seg_classes": ("background", "cup", "rim")})
+    answers = [(0.9, "benign"), (0.7, "malignant"), (0.6, "benign"), (0.2, "malignant"), (0.1, "malignant")]
+    before, after = (
+        [found(task, {"benign": p, "malignant": 1 - p}, label, f"g{i}") for i, (p, label) in enumerate(answers)]
+        for task in (OLD, new)
+    )
+    change = metrics_difference(before, after, (OLD, new))
+    assert {name: metric.value for name, metric in change.items() if metric.value} == {}
+    shared = {f"{kind}/{name}" for kind in ("auc", "sens_at_85_spec") for name in ("benign", "malignant")}
+    assert shared | {"auc", "acc", "dice/rim", "dice/cup", "dice/disc"} <= set(change)
+    assert "auc/normal" not in change
+
+
+def test_every_model_is_compared_under_its_own_names(make_run: Callable[..., Path], blobs: Path) -> None:
+    run = make_run()
+    export_run(run)
+    before, after = (UMLPredictor.load(run / MODEL, "cpu", "float32") for _ in range(2))
+    classes, predict = ("normal", "malignant", "benign"), after.predict
+    task = before.info.task.model_copy(update={"cls_classes": classes, "unions": {"all": ("lesion",)}})
+    before.info = before.info.model_copy(update={"task": task})
+    opinion = Opinion.from_evidence(classes, np.array([0.0, 1.0, 2.0]))
+    before.predict = lambda *x, **named: replace(predict(*x, **named), opinions=(opinion,))  # type: ignore[method-assign]
+    comparison = compare(before, after, blobs)
+    assert {"sens_at_85_spec/benign", "acc", "dice/lesion"} <= set(comparison.difference)
+    for name, change in comparison.difference.items():
+        expected = comparison.after.metrics[name].value - comparison.before.metrics[name].value
+        assert change.value == pytest.approx(expected), name
+
+
+@pytest.mark.parametrize("unions", [{}, {"disc": ("cup",)}])
+def test_difference_leaves_out_what_the_models_make_up_of_other_structures(unions: dict[str, tuple[str, ...]]) -> None:
+    ratio = {"name": "cup/disc ratio", "of": ("cup",), "to": ("rim", "cup")}
+    old = Task.model_validate(OLD.model_dump() | {"measurements": (ratio,)})
+    new = Task.model_validate(OLD.model_dump() | {"unions": unions, "measurements": ({**ratio, "to": ("cup",)},)})
+    before, after = ([found(task, {"benign": 1.0}, "benign", "g")] for task in (old, new))
+    change = metrics_difference(before, after, (old, new))
+    assert {"dice/rim", "dice/cup"} <= set(change)
+    assert not {"dice/disc", "vcdr_mae"} & set(change)
+    assert {"dice/disc", "vcdr_mae"} <= set(metrics_difference(before, before, (old, old)))
 
 
 def test_run_is_judged_and_its_model_is_found_by_name(make_run: Callable[..., Path]) -> None:
@@ -157,12 +222,85 @@ def test_model_is_calibrated_when_enough_validation_images_have_a_class(
     export_run(run)
     judge_run(run)
     assert read_info(run / MODEL).calibration is None
+    assert "not calibrated: 20 validation images need a class, 4 have one" in read_comparison(run / COMPARISON).note
     monkeypatch.setattr(outcome, "ENOUGH", 1)
     judge_run(run)
     info = read_info(run / MODEL)
     assert info.calibration is not None
     assert info.familiarity is not None
+    assert "not calibrated" not in read_comparison(run / COMPARISON).note
     assert f"Fitted on {info.calibration.source}" in (run / CARD).read_text(encoding="utf-8")
+
+
+def test_figures_of_calibration_are_not_compared_on_the_images_that_it_was_fitted_on(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = make_run("start")
+    export_run(start)
+    run = make_run("run", start=str(start / MODEL))
+    export_run(run)
+    flattered = {"ece", "ece_adaptive", "nll", "brier"}
+    assert flattered <= set(judge_run(run).difference)  # few images, not calibrated
+    monkeypatch.setattr(outcome, "ENOUGH", 1)
+    comparison = judge_run(run)
+    assert flattered <= set(comparison.before.metrics) & set(comparison.after.metrics)
+    assert set(comparison.difference) == set(comparison.after.metrics) - flattered
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "compared"),
+    [("Dots, Blobs", "val", False), ("Dots", "val", True), ("Blobs B", "val", True), ("Blobs", "test", True)],
+)
+def test_figures_of_calibration_are_compared_when_it_was_fitted_elsewhere(
+    make_run: Callable[..., Path], blobs: Path, dataset: str, split: str, compared: bool
+) -> None:
+    run = make_run()
+    export_run(run)
+    before, after = (UMLPredictor.load(run / MODEL, "cpu", "float32") for _ in range(2))
+    knots = ({"uncertainty": 0.2, "chance": 0.1, "low": 0.0, "high": 0.3},)
+    fitted = Calibration(dataset=dataset, split=split, n=4, knots=knots, referral_threshold=0.1)
+    after.info = after.info.model_copy(update={"calibration": fitted})
+    assert ("nll" in compare(before, after, blobs).difference) == compared
+
+
+@pytest.mark.parametrize("arch", ["bcs", "dsi-net", "transunet", "tbrats"])
+def test_model_without_evidence_for_a_class_is_not_calibrated(
+    make_run: Callable[..., Path],
+    napari_uml: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    blobs: Path,
+    arch: str,
+) -> None:
+    monkeypatch.setattr(outcome, "ENOUGH", 1)
+    run = make_run(network=tiny_network().model_copy(update={"arch": arch}))
+    export_run(run)
+    assert "gives no evidence for a class" in judge_run(run).note
+    assert read_info(run / MODEL).calibration is None
+    code, _, err = napari_uml("calibrate", run / MODEL, blobs, "--device", "cpu", "--precision", "float32")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Expected a model that gives evidence for a class" in err
+
+
+def test_model_without_a_mask_is_calibrated_on_its_class_alone(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome, "ENOUGH", 1)
+    run = make_run(network=tiny_network().model_copy(update={"arch": "ec"}))
+    export_run(run)
+    judge_run(run)
+    calibration = read_info(run / MODEL).calibration
+    assert (calibration.n, calibration.pixel_scale, calibration.structures) == (4, None, {})
+
+
+def test_mask_without_evidence_is_left_out_of_the_answers(make_run: Callable[..., Path], blobs: Path) -> None:
+    run = make_run()
+    export_run(run)
+    predictor, dataset = UMLPredictor.load(run / MODEL, "cpu", "float32"), read_dataset(blobs)
+    assert all(answer.pixels is not None for answer in read_answers(predictor, [dataset], "val"))
+    predict = predictor.predict
+    predictor.predict = lambda image: replace(predict(image), measure="entropy")  # type: ignore[method-assign]
+    answers = list(read_answers(predictor, [dataset], "val"))
+    assert [(answer.label, answer.pixels) for answer in answers] == [(0, None), (1, None)] * 2
 
 
 def test_start_model_that_knows_other_names_is_not_compared(make_run: Callable[..., Path]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_uml.baselines.registry import ARCHITECTURES
 from napari_uml.data.dataset import IGNORE, read_pair
 from napari_uml.evaluation.evaluate import check_split, renumbered
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_uml.data.dataset import Dataset, Split
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.results import Prediction
+    from napari_uml.weights import WeightsInfo
 
 PIXELS = 2048
 """Pixels drawn from an image: its pixels are alike, more of them say little more."""
@@ -53,7 +55,7 @@ class Answer:
     label
         True class, 0..K-1; None: not annotated.
     pixels
-        None: no pixel is annotated.
+        None: no pixel is annotated, or the mask does not rest on evidence.
     """
 
     group: str
@@ -76,9 +78,14 @@ def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Sp
 
     Raises
     ------
+    ValueError
+        When the model gives no evidence for a class.
     DatasetError
         With every problem of a split, as in `evaluate`.
     """
+    if not gives_class_evidence(predictor.info):
+        title = ARCHITECTURES[predictor.info.config.arch].title
+        raise ValueError(f"Expected a model that gives evidence for a class, {title} does not; calibrate another one.")
     task, generator = predictor.info.task, np.random.default_rng(seed)
     for dataset in datasets:
         check_split(task, dataset, split)
@@ -94,10 +101,18 @@ def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Sp
             )
 
 
+def gives_class_evidence(info: WeightsInfo) -> bool:
+    """Whether a model answers the class, and by evidence; if not, there is nothing that a calibration could scale."""
+    architecture = ARCHITECTURES[info.config.arch]
+    return "class" in architecture.answers and architecture.measure == "vacuity"
+
+
 def draw_pixels(
     prediction: Prediction, true_mask: NDArray[np.uint8] | None, generator: np.random.Generator
 ) -> PixelAnswers | None:
-    """At most `PIXELS` pixels whose truth is known; None when there is none."""
+    """At most `PIXELS` pixels whose truth is known; None when there is none, or no mask that rests on evidence."""
+    if "mask" not in prediction.answers or prediction.measure != "vacuity":
+        return None
     known = np.flatnonzero(true_mask != IGNORE) if true_mask is not None else np.empty(0, dtype=np.intp)
     if true_mask is None or not known.size:
         return None

@@ -30,7 +30,7 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset]) -> None:
     Raises
     ------
     ValueError
-        When no validation image has a class.
+        When no validation image has a class, or the model gives no evidence for one.
     DatasetError, ImageError
         When the images cannot be read.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_uml.data.dataset import Dataset, Record
+    from napari_uml.data.dataset import Dataset, Record, Split
     from napari_uml.evaluation.scores import ImageScores
     from napari_uml.inference.predictor import UMLPredictor
 
@@ -29,6 +29,8 @@ IMAGES: Final = 3
 SIDE: Final = 160
 """Pixels of the longer side of every small picture."""
 GAP: Final = 4
+FLATTERED: Final = ("ece", "ece_adaptive", "nll", "brier")
+"""Figures that a calibration makes better on the very images that it was fitted on."""
 
 
 def compare(
@@ -38,6 +40,9 @@ def compare(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Comparison:
     """Measure both models on the validation split of a dataset folder.
+
+    When the new model was calibrated on that split, the difference has no figures of calibration: the start model was
+    calibrated on other images, if at all.
 
     Parameters
     ----------
@@ -67,8 +72,9 @@ def compare(
     if before is None:
         return Comparison(before=None, after=record, note=note)
     old = scored.all(score_images(before, dataset, "val"))
-    same = before.info.task.structures == after.info.task.structures
-    difference = metrics_difference(old, new, after.info.task) if same else {}
+    difference = metrics_difference(old, new, (before.info.task, after.info.task))
+    if _calibrated_on(after, dataset, "val"):
+        difference = {name: metric for name, metric in difference.items() if name not in FLATTERED}
     return Comparison(before=record_of(old, before, dataset, "val"), after=record, difference=difference)
 
 
@@ -110,6 +116,12 @@ def _unknown(model: UMLPredictor, dataset: Dataset) -> list[str]:
     """Names of the data set that a model does not know."""
     known = {*model.info.task.seg_classes, *model.info.task.cls_classes}
     return [name for name in (*dataset.info.seg_classes, *dataset.info.cls_classes) if name not in known]
+
+
+def _calibrated_on(model: UMLPredictor, dataset: Dataset, split: Split) -> bool:
+    """Whether a model was calibrated on a split; a calibration on several data sets joins their names by commas."""
+    fitted = model.info.calibration
+    return fitted is not None and fitted.split == split and f", {dataset.info.name}, " in f", {fitted.dataset}, "
 
 
 def _row(dataset: Dataset, record: Record, models: list[UMLPredictor]) -> NDArray[np.uint8]:

@@ -28,9 +28,10 @@ class Comparison(Settings):
     after
         Of the new model.
     difference
-        `after` minus `before` with the interval of the difference, by the name of the figure.
+        `after` minus `before` with the interval of the difference, by the name of the figure; figures that cannot be
+        compared are absent.
     note
-        Why there is no `before`; empty when there is one.
+        Why there is no `before`, and why the new model is not calibrated; empty when there is nothing to say.
     """
 
     before: MetricsRecord | None

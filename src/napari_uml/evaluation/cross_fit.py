@@ -1,7 +1,8 @@
 """How far a calibration helps, judged on images that it was not fitted on.
 
 The groups are split into folds; on each fold the calibration that was fitted on the others is judged. So the split that
-a model is calibrated on can be reported on, too.
+a model is calibrated on can be reported on, too. The groups with a class and those with a mask are split separately, so
+that every fold has something to judge and leaves something to fit on.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ SIMULATIONS = 500
 
 
 def cross_fitted(classes: AnswerTable, pixels: AnswerTable | None, seed: int) -> tuple[dict[str, Estimate], int]:
-    """The figures of a calibration and the number of folds; nothing and 0 with fewer than two labelled groups.
+    """The figures of a calibration and the number of folds; nothing and 0 when neither part has two groups.
+
+    Class and pixels each have figures when two groups or more have an answer about them, from as many folds as there
+    are such groups, `FOLDS` at most. The number of folds is that of the class, or of the pixels if the class has none.
 
     Parameters
     ----------
@@ -40,14 +44,18 @@ def cross_fitted(classes: AnswerTable, pixels: AnswerTable | None, seed: int) ->
     seed
         Of the split into folds, and of the bootstrap.
     """
-    folds = min(FOLDS, len(np.unique(classes.groups)))
-    if folds < 2:
-        return {}, 0
-    parts = split_groups(classes.groups if pixels is None else [*classes.groups, *pixels.groups], folds, seed)
-    figures = _class_figures(classes, parts, seed)
-    if pixels is not None and len(np.unique(pixels.groups)) > 1:
-        figures |= _pixel_figures(pixels, parts, seed)
-    return figures, folds
+    of_class = _folds(classes, seed)
+    of_pixels = () if pixels is None else _folds(pixels, seed)
+    figures = _class_figures(classes, of_class, seed) if of_class else {}
+    if pixels is not None and of_pixels:
+        figures |= _pixel_figures(pixels, of_pixels, seed)
+    return figures, len(of_class or of_pixels)
+
+
+def _folds(answers: AnswerTable, seed: int) -> tuple[frozenset[str], ...]:
+    """The folds of the groups that have an answer; none with a single group."""
+    folds = min(FOLDS, len(np.unique(answers.groups)))
+    return split_groups(answers.groups, folds, seed) if folds > 1 else ()
 
 
 def split_groups(groups: Sequence[str] | NDArray[np.str_], folds: int, seed: int) -> tuple[frozenset[str], ...]:
@@ -108,6 +116,5 @@ def _pixel_figures(answers: AnswerTable, parts: Sequence[frozenset[str]], seed: 
 
 
 def _judged(answers: AnswerTable, parts: Sequence[frozenset[str]]) -> list[NDArray[np.bool_]]:
-    """Which answers (N,) each fold judges, without the folds that would judge nothing or leave nothing to fit on."""
-    flags = [np.isin(answers.groups, sorted(part)) for part in parts]
-    return [judged for judged in flags if judged.any()]
+    """Which answers (N,) each fold judges."""
+    return [np.isin(answers.groups, sorted(part)) for part in parts]

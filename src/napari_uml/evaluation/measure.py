@@ -8,7 +8,7 @@ The range always includes the measured value. It says what the network holds pos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -116,16 +116,14 @@ def measure_slice(
     task, spacing, units
         As for `measure`.
     """
-    at = number if prediction.mask.ndim == 3 else slice(None)
-    mask, belief, uncertainty = prediction.mask[at], prediction.pixel_belief[at], prediction.pixel_uncertainty[at]
-    probability = belief + uncertainty / len(prediction.structure_names)
-    box = prediction.looked_at[number]
+    one = prediction if prediction.mask.ndim == 2 else _slice(prediction, number)
+    probability, uncertainty, box = one.pixel_probability.copy(), one.pixel_uncertainty, one.looked_at[0]
     if box is not None:
         unseen = uncertainty == 1
         unseen[box.slices] = False
         probability[:, unseen] = 0
         probability[0, unseen] = 1
-    return measure(mask, probability, uncertainty, task, spacing=spacing, units=units)
+    return measure(one.mask, probability, uncertainty, task, spacing=spacing, units=units)
 
 
 def extent(region: Region, axis: Axis) -> int:
@@ -144,6 +142,19 @@ def extent_ratio(mask: NDArray[np.integer], of: Sequence[int], to: Sequence[int]
 def class_numbers(task: Task, structures: Sequence[str]) -> tuple[int, ...]:
     """Class numbers in the mask that several structures or unions have together, ascending."""
     return tuple(sorted({number for name in structures for number in task.members(name)}))
+
+
+def _slice(stack: Prediction, number: int) -> Prediction:
+    """The prediction (H, W) of one slice of a stack."""
+    return replace(
+        stack,
+        mask=stack.mask[number],
+        pixel_belief=stack.pixel_belief[number],
+        pixel_uncertainty=stack.pixel_uncertainty[number],
+        opinions=(stack.opinions[number],),
+        looked_at=(stack.looked_at[number],),
+        details=None,
+    )
 
 
 def _regions(

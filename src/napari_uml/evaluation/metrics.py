@@ -10,7 +10,9 @@ import numpy as np
 
 from napari_uml.evaluation import classification, segmentation, uncertainty
 from napari_uml.evaluation.bootstrap import Array, Statistic, drawn_mean, interval, resample
+from napari_uml.evaluation.measure import class_numbers
 from napari_uml.evaluation.record import Metric
+from napari_uml.evaluation.scores import cup_disc_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,15 +64,25 @@ def metrics_record(
 
 
 def metrics_difference(
-    before: Sequence[ImageScores], after: Sequence[ImageScores], task: Task, *, resamples: int = 1000, seed: int = 0
+    before: Sequence[ImageScores],
+    after: Sequence[ImageScores],
+    tasks: tuple[Task, Task],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> dict[str, Metric]:
     """How much every figure changed between two models on the same images; the groups are drawn for both together.
+
+    Figures are matched by name. Those of a class or structure that only one of the two knows are absent, and so are
+    those of a union, and of the cup/disc ratio, that the two make up of different structures.
 
     Parameters
     ----------
     before, after
-        Scores of the same images in the same order, made with `task`.
-    task, resamples, seed
+        Scores of the same images in the same order.
+    tasks
+        What `before` and what `after` was made with.
+    resamples, seed
         As for `metrics_record`.
 
     Raises
@@ -81,9 +93,11 @@ def metrics_difference(
     groups = np.array([s.group for s in before])
     if not before or list(groups) != [s.group for s in after]:
         raise ValueError("Expected the scores of the same images twice, got different ones.")
-    old = {f.name: f for f in _figures(before, task)}
-    new = {f.name: f for f in _figures(after, task)}
+    old = {f.name: f for f in _figures(before, _shared(*tasks))}
+    new = {f.name: f for f in _figures(after, _shared(*tasks[::-1]))}
     both = [n for n in old if n in new and old[n].used.any() and (old[n].used == new[n].used).all()]
+    if _ratio_parts(tasks[0]) != _ratio_parts(tasks[1]):
+        both = [n for n in both if n != "vcdr_mae"]
     ones = np.ones((1, len(before)))
     values = {n: float((new[n].on(ones) - old[n].on(ones))[0]) for n in both}
     both = [n for n in both if np.isfinite(values[n])]
@@ -92,6 +106,19 @@ def metrics_difference(
         for n in both:
             blocks[n].append(new[n].on(draws) - old[n].on(draws))
     return {n: _metric(values[n], np.concatenate(blocks[n]), groups[old[n].used]) for n in both}
+
+
+def _shared(task: Task, other: Task) -> Task:
+    """The task without the unions that the other one does not make up of the same structures."""
+    unions = {name: parts for name, parts in task.unions.items() if {*parts} == {*other.unions.get(name, ())}}
+    return task.model_copy(update={"unions": unions})
+
+
+def _ratio_parts(task: Task) -> list[set[str]]:
+    """Names of the structures that make up cup and disc of the declared ratio; empty: there is none."""
+    declared = cup_disc_ratio(task)
+    sides = () if declared is None else (declared.of, declared.to)
+    return [{task.seg_classes[number] for number in class_numbers(task, side)} for side in sides]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from napari_uml.baselines.registry import ARCHITECTURES
 from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import UMLError
+from napari_uml.evaluation.answers import gives_class_evidence
 from napari_uml.evaluation.calibrated_weights import calibrate_weights
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.compare import compare, draw_comparison
@@ -13,7 +15,7 @@ from napari_uml.evaluation.comparison import COMPARISON, PICTURES, write_compari
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
-from napari_uml.weights import import_weights, sha256
+from napari_uml.weights import import_weights, read_info, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_uml.data.dataset import Dataset
     from napari_uml.evaluation.comparison import Comparison
+    from napari_uml.weights import WeightsInfo
 
 
 ENOUGH: Final = 20
@@ -32,7 +35,8 @@ def judge_run(
 ) -> Comparison:
     """Calibrate the model of a run that is over, and write `comparison.json`, `comparison.png` and its card beside it.
 
-    With fewer than `ENOUGH` validation images that have a class it stays uncalibrated, and says so.
+    With fewer than `ENOUGH` validation images that have a class, or when it gives no evidence for a class, it stays
+    uncalibrated, and the note of the comparison says so.
 
     Parameters
     ----------
@@ -55,11 +59,13 @@ def judge_run(
         raise UMLError(f"Expected the model of a run, {run} has none yet; train at least one epoch.")
     start, folder = first_start(plan), plan.datasets[0]
     datasets = [read_dataset(one) for one in plan.datasets]
-    if _labelled(datasets) >= ENOUGH:
+    reason = _why_uncalibrated(read_info(path), datasets)
+    if not reason:
         calibrate_weights(path, datasets)
     before = UMLPredictor.load(start) if start else None
     after = UMLPredictor.load(path)
     comparison = compare(before, after, folder, progress)
+    comparison = comparison.model_copy(update={"note": f"{comparison.note} {reason}".strip()})
     draw_comparison(run / PICTURES, before, after, folder)
     write_comparison(run / COMPARISON, comparison)
     card = model_card(after.info, [(0.0, comparison.after)], sha256(path), path.stat().st_size)
@@ -69,5 +75,12 @@ def judge_run(
     return comparison
 
 
-def _labelled(datasets: Sequence[Dataset]) -> int:
-    return sum(bool(record.label) for dataset in datasets for record in dataset.of_split("val"))
+def _why_uncalibrated(info: WeightsInfo, datasets: Sequence[Dataset]) -> str:
+    """Why a new model is not calibrated, as a sentence; empty when it is."""
+    labelled = sum(bool(record.label) for dataset in datasets for record in dataset.of_split("val"))
+    if not gives_class_evidence(info):
+        title = ARCHITECTURES[info.config.arch].title
+        return f"The new model is not calibrated: {title} gives no evidence for a class."
+    if labelled < ENOUGH:
+        return f"The new model is not calibrated: {ENOUGH} validation images need a class, {labelled} have one."
+    return ""
