@@ -6,8 +6,8 @@ Why `quick` is what it is, for 10 to 80 images on two processor cores within ten
   80 few; every length therefore fixes the looks and divides.
 - **Everything learns, the normalisation statistics stay.** On another kind of image the encoders have to follow: with
   20 fundus photographs of a clinic that the model did not know, the Dice of the disc was a tenth higher than with
-  decoders and heads alone. The price is more forgetting where there is little to learn. The statistics of the large training set are better
-  known than those of a batch of four.
+  decoders and heads alone. The price is more forgetting where there is little to learn. The statistics of the large
+  training set are better known than those of a batch of four.
 - **A training's learning rate in one cycle.** A third of it left the fundus model half way, and no more looks made up
   for that; it rises over 15 % of the steps so that new heads' first gradients do no harm, then falls to nothing.
   Longer runs take smaller steps.
