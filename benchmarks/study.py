@@ -1,7 +1,8 @@
 """What the table scripts share: which runs there are, training one, scoring it, and going on where they stopped.
 
 A study is a folder of runs, one for every data set, variant and seed. A run is trained once (it resumes after an
-interruption) and scored once a noise level: `scores-SIGMA.json` in its folder is what is left to do nothing more about.
+interruption) and scored once a noise level. The scores are kept apart from the runs, in the repository: what is scored
+there is not trained again, and the tables can be made anew from it in seconds, without data.
 The validation split of a data set is the test here. The best epoch is the last whose score is within one standard
 error of the highest, on a part of the training groups that is not trained on.
 """
@@ -9,6 +10,7 @@ error of the highest, on a part of the training groups that is not trained on.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import platform
 import sys
@@ -26,7 +28,7 @@ from napari_uml.config import TrainConfig, preset
 from napari_uml.data.dataset import Dataset, read_dataset
 from napari_uml.evaluation.evaluate import score_images
 from napari_uml.evaluation.segmentation import dice
-from napari_uml.files import write_atomic
+from napari_uml.files import replacing
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.ways import load_way
 from napari_uml.training.checkpoint import LAST
@@ -37,7 +39,7 @@ from napari_uml.training.plan import MODEL, read_plan, write_plan
 from napari_uml.training.planning import new_plan, resumed_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_uml.config import Task
     from napari_uml.evaluation.scores import ImageScores, MaskScores
@@ -47,6 +49,8 @@ CHOSEN_ON: Final = 0.15
 """Share of the training groups that is not trained on: the best epoch is chosen by it."""
 SMALL_IMAGES: Final = 300
 """Images of the small size, to train on and to choose the epoch by."""
+SMALL: Final = {"epochs": 6, "batch_size": 6, "image_size": 128, "annealing_epochs": 3, "ema": 0.9}
+"""Settings of the small size: many steps for few images, and no average over the usual hundred of them, half a run."""
 BINS: Final = 64
 """Bins of the stored histograms of the pixels' uncertainty."""
 VERTICAL_FLIP: Final = frozenset({"isic"})
@@ -93,6 +97,8 @@ class Study:
     ----------
     data, folder
         Folder of the data sets, and of the runs of this size.
+    scores, results
+        Folder of the scores of this size, and of the tables.
     sets, seeds
         Data sets by name, and seeds of the runs.
     preset, settings
@@ -102,12 +108,15 @@ class Study:
         trial); None: all.
     trial
         Whether the numbers mean nothing, since sizes were given by hand.
+    size
+        Its name, for files.
     small
         Whether it is of the small size.
     """
 
     data: Path
     folder: Path
+    scores: Path
     results: Path
     sets: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -115,12 +124,8 @@ class Study:
     settings: Mapping[str, Any]
     images: int | None
     trial: bool
+    size: str
     small: bool
-
-    @property
-    def size(self) -> str:
-        """Name of the size, for files."""
-        return self.folder.name
 
     @property
     def budget(self) -> str:
@@ -139,24 +144,25 @@ def arguments(description: str) -> Study:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     parser.add_argument("--sets", nargs="+", default=SETS, help="data sets in it")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="one run a seed")
-    parser.add_argument("--small", action="store_true", help="128 x 128, 300 images, 10 epochs: minutes a run on a CPU")
+    parser.add_argument("--small", action="store_true", help=f"128 x 128, {SMALL_IMAGES} images: minutes a run")
     parser.add_argument("--preset", help="compact with --small, else paper")
     parser.add_argument("--epochs", type=int, help="for a trial: so many epochs")
     parser.add_argument("--images", type=int, help="for a trial: so many images of every data set")
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="folder of the runs")
+    parser.add_argument("--scores", type=Path, default=Path("benchmarks/scores"), help="folder of the scores")
     parser.add_argument("--results", type=Path, default=Path("docs/results"), help="folder of the tables")
     args = parser.parse_args()
-    trial = bool(args.epochs or args.images)
-    settings = {"epochs": 10, "image_size": 128, "annealing_epochs": 5} if args.small else {"epochs": 60}
-    settings = {"image_size": 256, **settings, **({"epochs": args.epochs} if args.epochs else {})}
-    preset = args.preset or ("compact" if args.small else "paper")
+    settings = {"epochs": 60, "image_size": 256, **(SMALL if args.small else {})}
+    settings |= {"epochs": args.epochs} if args.epochs else {}
     images = args.images or (SMALL_IMAGES if args.small else None)
-    size = f"small-{images}" if args.small else "full"  # runs of another size are others
-    size += f"-trial-{settings['epochs']}-{images}" if trial else ""
-    folder = args.runs / (size if not args.preset else f"{size}-{preset}")
+    size = ("small" if args.small else "full") + (f"-{args.preset}" if args.preset else "")
+    trial = bool(args.epochs or args.images)
+    size += f"-trial-{settings['epochs']}" if trial else ""
+    folder = args.runs / (f"{size}-{images}" if images else size)  # runs of another number of images are others
     return Study(
-        args.data, folder, folder if trial else args.results, tuple(args.sets), tuple(args.seeds), preset, settings,
-        images, trial, args.small,
+        args.data, folder, folder / "scores" if trial else args.scores / size, folder if trial else args.results,
+        tuple(args.sets), tuple(args.seeds), args.preset or ("compact" if args.small else "paper"), settings, images,
+        trial, size, args.small,
     )  # fmt: skip
 
 
@@ -202,23 +208,38 @@ def machine() -> str:
 def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] = (0.0,)) -> Found:
     """Scores of every run; what is missing is trained and scored.
 
-    An ensemble is one run of all seeds, which are in its folder's name.
+    An ensemble is one run of all seeds, which are in the name of its scores.
     """
     found: Found = {}
     for name in study.sets:
         for variant in variants:
-            for models, folder, seed in _models(study, variant, name):
+            for seeds in [study.seeds] if variant.way == "ensemble" else [(seed,) for seed in study.seeds]:
+                label = "-".join(map(str, (variant.name, *seeds)))
                 for sigma in sigmas:
-                    path = folder / f"scores-{sigma:g}.json"
+                    path = study.scores / name / f"{label}-sigma-{sigma:g}.json.gz"
                     if not path.exists():
-                        _score(study, variant, name, models, sigma, seed, path)
-                    found.setdefault((name, variant.name, sigma), []).append(read_scores(path))
+                        models = [_trained(study, variant, name, seed) for seed in seeds]
+                        _score(study, variant, name, models, sigma, seeds[0], path)
+                    found.setdefault((name, variant.name, sigma), []).append(read_scores(path, recipe(study, variant)))
     return found
 
 
-def read_scores(path: Path) -> Scores:
-    """Read the JSON of a finished run."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+def recipe(study: Study, variant: Variant) -> dict[str, Any]:
+    """What a run's scores depend on besides data, seed and noise."""
+    own = {"arch": variant.arch, "way": variant.way, **variant.network, **variant.settings}
+    return {"preset": study.preset, "images": study.images, **study.settings, **own}
+
+
+def read_scores(path: Path, wanted: Mapping[str, Any]) -> Scores:
+    """Read the scores of a run.
+
+    Raises
+    ------
+    SystemExit
+        When they are of another recipe than is wanted.
+    """
+    record = json.loads(gzip.decompress(path.read_bytes()))
+    refuse_other(path, record["recipe"], wanted)
     content = record["scores"]
     maps = {name: {key: np.array(v, float) for key, v in content[name].items()} for name in ("dice", "distance")}
     arrays = {
@@ -246,17 +267,6 @@ def splits(study: Study, name: str) -> tuple[Dataset, Dataset]:
 def _some(records: Sequence[Any], limit: int | None) -> Sequence[Any]:
     """At most so many, evenly spread."""
     return records if limit is None else records[:: max(1, -(-len(records) // limit))]
-
-
-def _models(study: Study, variant: Variant, name: str) -> Iterator[tuple[list[Path], Path, int]]:
-    """The weights files, the folder for the scores, and the seed of every run of a variant on a data set."""
-    if variant.way == "ensemble":
-        models = [_trained(study, variant, name, seed) for seed in study.seeds]
-        numbers = "-".join(map(str, study.seeds))
-        yield models, study.folder / name / f"{variant.name}-{numbers}", study.seeds[0]
-        return
-    for seed in study.seeds:
-        yield [_trained(study, variant, name, seed)], study.folder / name / f"{variant.name}-{seed}", seed
 
 
 def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
@@ -304,9 +314,9 @@ def refuse_other(run: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any])
     Parameters
     ----------
     run
-        Folder of the run.
+        Folder of the run, or file of its scores.
     begun, wanted
-        Values by name; what is wanted has to be there.
+        Values by name.
 
     Raises
     ------
@@ -314,12 +324,12 @@ def refuse_other(run: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any])
         With the names and values that differ.
     """
     other = [
-        f"{name} {begun[name]!r} instead of {value!r}"
+        f"{name} {begun.get(name)!r} instead of {value!r}"
         for name, value in wanted.items()
-        if name not in MACHINE and begun[name] != value
+        if name not in MACHINE and begun.get(name) != value
     ]
     if other:
-        sys.exit(f"The run in {run} has {', '.join(other)}; choose another folder, or delete the run.")
+        sys.exit(f"The run in {run} has {', '.join(other)}; choose another folder, or delete it.")
 
 
 def _score(
@@ -337,11 +347,13 @@ def _score(
         "set": name,
         "seed": seed,
         "sigma": sigma,
-        "budget": study.budget,
+        "recipe": recipe(study, variant),
         "machine": machine(),
+        "seconds": round(seconds, 1),
+        "scores": content,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({**record, "seconds": round(seconds, 1), "scores": content}))
+    with replacing(path) as part:
+        part.write_bytes(gzip.compress(json.dumps(record).encode(), mtime=0))
     print(f"{path}: scored in {seconds:.0f} s", flush=True)
 
 

@@ -135,24 +135,27 @@ def _cell(values: np.ndarray, difference: np.ndarray | None) -> Cell:
 def publish(
     name: str,
     study: Study,
+    dataset: str,
     tables: Mapping[str, Mapping[str, Mapping[str, Cell]]],
     reference: str,
     about: str,
     found: Found,
 ) -> Path:
-    """Print the tables (by heading) and write `NAME-SIZE.csv` and `.md`; returns the Markdown file."""
-    machines = sorted({scores.machine for runs in found.values() for scores in runs})
-    command = f"python benchmarks/{name}.py" + (" --small" if study.small else "")
-    parts = [f"# {name}: {about}", f"`{command}`", study.budget, f"Scored on: {'; '.join(machines)}."]
+    """Print the tables of a data set (by heading), write `NAME-SIZE-DATASET.csv` and `.md`; returns the latter."""
+    machines = sorted({scores.machine for (on, *_), runs in found.items() for scores in runs if on == dataset})
+    command = f"python benchmarks/{name}.py" + (" --small" if study.small else "") + f" --sets {dataset}"
+    title = name.replace("table", "Table ")
+    parts = [f"# {title}, {dataset}: {about}", f"`{command}`", study.budget]
+    parts += [f"Scored on: {'; '.join(machines)}."]
     parts += ["A trial run: its numbers mean nothing."] if study.trial else []
     for heading, rows in tables.items():
-        parts += [f"## {heading}", markdown(rows)]
+        parts += [f"## {heading}", markdown(rows)] if heading else [markdown(rows)]
     parts.append(NOTE.format(reference=reference))
     text = "\n\n".join(parts) + "\n"
     print(text)
     study.results.mkdir(parents=True, exist_ok=True)
-    write_atomic(study.results / f"{name}-{study.size}.csv", as_csv(tables))
-    path = study.results / f"{name}-{study.size}.md"
+    path = study.results / f"{name}-{study.size}-{dataset}.md"
+    write_atomic(path.with_suffix(".csv"), as_csv(tables))
     write_atomic(path, text)
     return path
 

@@ -35,15 +35,14 @@ def main() -> None:
     study = arguments(__doc__)
     found = run_all(study, [of_arch("ec"), of_arch("tbrats"), *PARTS, *LOSSES[1:]])
     reference = PARTS[-1].title
-    tables = {}
     for name in study.sets:
         pairs = zip(found[name, "ec", 0.0], found[name, "tbrats", 0.0], strict=True)
         parts = {APART: [joined(*pair) for pair in pairs]}
         parts |= {variant.title: found[name, variant.name, 0.0] for variant in PARTS}
-        tables[f"{name}, parts"] = cells(parts, reference)
         losses = {variant.title: found[name, variant.name, 0.0] for variant in LOSSES}
-        tables[f"{name}, losses (UML: L_m 0.1, L_c 0.5, L_s 0.4, KL 0.2)"] = cells(losses, reference)
-    publish("table3", study, tables, reference, "parts and losses of UML", found)
+        rows = {"parts": parts, "losses (UML: L_m 0.1, L_c 0.5, L_s 0.4, KL 0.2)": losses}
+        tables = {heading: cells(scores, reference) for heading, scores in rows.items()}
+        publish("table3", study, name, tables, reference, "parts and losses of UML", found)
 
 
 def joined(classifier: Scores, segmenter: Scores) -> Scores:

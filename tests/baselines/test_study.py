@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -77,22 +79,53 @@ def test_a_finished_run_is_neither_trained_nor_scored_again(
             np.testing.assert_array_equal(one.probability, other.probability)
             assert one.dice == {}
             assert one.histograms is None
-    stated = json.loads((study.folder / "blobs" / "ec-1" / "scores-0.1.json").read_text())
+    stated = json.loads(gzip.decompress((study.scores / "blobs" / "ec-1-sigma-0.1.json.gz").read_bytes()))
     assert (stated["seed"], stated["sigma"]) == (1, 0.1)
-    assert "1 epochs at 32 x 32, at most 300 images, 15 % of them to choose the epoch" in stated["budget"]
-    assert (study.folder / "blobs" / "ec-ensemble-0-1" / "scores-0.1.json").exists()
+    assert stated["recipe"].items() >= {"arch": "ec", "images": 300, "epochs": 1, "image_size": 32}.items()
+    assert "1 epochs at 32 x 32, at most 300 images, 15 % of them to choose the epoch" in study.budget
+
+
+def test_scores_need_neither_runs_nor_data(study: Any) -> None:
+    import study as module
+
+    (first,) = module.run_all(replace(study, seeds=(1,)), [module.of_arch("tbrats")]).values()
+    shutil.rmtree(study.folder / "blobs")
+    shutil.rmtree(study.data)
+    (again,) = module.run_all(replace(study, seeds=(1,)), [module.of_arch("tbrats")]).values()
+    np.testing.assert_array_equal(first[0].histograms, again[0].histograms)
 
 
 def test_an_ensemble_of_other_seeds_is_scored_for_itself(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import study as module
 
+    asked = []
     monkeypatch.setattr(module, "_trained", lambda *_: None)
+    monkeypatch.setattr(module, "_score", lambda *args: asked.append(args[-1].name))
+    monkeypatch.setattr(module, "read_scores", lambda *_: None)
     ensemble = module.Variant("ec-ensemble", "", "ec", way="ensemble", base="ec")
-    folders = [
-        [folder.name for _, folder, _ in module._models(replace(study, seeds=seeds), ensemble, "blobs")]
-        for seeds in ((0, 1), (0, 1, 2))
-    ]
-    assert folders == [["ec-ensemble-0-1"], ["ec-ensemble-0-1-2"]]
+    for seeds in ((0, 1), (0, 1, 2)):
+        module.run_all(replace(study, seeds=seeds), [ensemble])
+    assert asked == ["ec-ensemble-0-1-sigma-0.json.gz", "ec-ensemble-0-1-2-sigma-0.json.gz"]
+
+
+def test_scores_of_another_recipe_are_refused(study: Any) -> None:
+    import study as module
+
+    study = replace(study, seeds=(0,))
+    module.run_all(study, [module.of_arch("ec")])
+    with pytest.raises(SystemExit, match=r"has kl_scale None instead of 0.5; choose another"):
+        module.run_all(study, [replace(module.of_arch("ec"), settings={"kl_scale": 0.5})])
+
+
+def test_every_data_set_has_a_table_of_its_own(study: Any) -> None:
+    from study import of_arch, run_all
+    from study_table import cells, publish
+
+    found = run_all(study, [of_arch("ec")])
+    path = publish("table1", study, "blobs", {"": cells({"EC": found["blobs", "ec", 0.0]}, "EC", 50)}, "EC", "x", found)
+    assert path == study.folder / "table1-small-trial-1-blobs.md"
+    assert path.read_text().startswith("# Table 1, blobs: x\n\n`python benchmarks/table1.py --small --sets blobs`")
+    assert path.with_suffix(".csv").exists()
 
 
 @pytest.fixture
@@ -128,7 +161,7 @@ def test_a_run_of_other_settings_is_refused(begun: Any, changes: dict[str, Any],
 
     run = begun.folder / "blobs" / "ec-0"
     (run / MODEL).rename(run / file)
-    with pytest.raises(SystemExit, match=f"ec-0 has {words}; choose another folder, or delete the run"):
+    with pytest.raises(SystemExit, match=f"ec-0 has {words}; choose another folder, or delete it"):
         module._trained(begun, replace(module.of_arch("ec"), **changes), "blobs", 0)
 
 
