@@ -230,16 +230,17 @@ def test_only_a_run_from_scratch_downloads_pretrained_encoders(tmp_path, blobs, 
 
 
 def test_the_average_follows_the_weights(tmp_path, blobs):
-    train(tmp_path / "one", blobs, epochs=1, batch_size=8, ema=0.9)
-    one = load_checkpoint(tmp_path / "one" / LAST)
-    assert_same(one.averaged, one.weights)  # the first step is the start of the average
-    train(tmp_path / "two", blobs, epochs=2, batch_size=8, ema=0.9)
-    two, name = load_checkpoint(tmp_path / "two" / LAST), "instructor.classify.weight"
-    first = load_checkpoint(tmp_path / "two" / BEST)
-    if first.epoch == 1:
-        assert torch.allclose(two.averaged[name], 0.9 * first.weights[name] + 0.1 * two.weights[name], atol=1e-7)
-    train(tmp_path / "none", blobs, epochs=1, ema=0.0)
-    assert load_checkpoint(tmp_path / "none" / LAST).averaged == {}
+    reports = fit(tiny_settings(epochs=20, batch_size=8, ema=0.5), NETWORK, blobs, tmp_path)  # an epoch is one step
+    first, second = (load_checkpoint(next(reports).last) for _ in range(2))
+    assert_same(first.averaged, first.weights)  # the first step is the start of the average
+    name = "instructor.classify.weight"
+    assert torch.allclose(second.averaged[name], 0.5 * (first.weights[name] + second.weights[name]), atol=1e-7)
+    assert not torch.allclose(second.averaged[name], second.weights[name], atol=1e-5)
+
+
+def test_without_a_decay_nothing_is_averaged(tmp_path, blobs):
+    train(tmp_path, blobs, epochs=1, ema=0.0)
+    assert load_checkpoint(tmp_path / LAST).averaged == {}
 
 
 def scores(monkeypatch, *values, error=0.0):

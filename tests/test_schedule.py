@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from napari_uml.config import TrainConfig
-from napari_uml.training.schedule import image_size, kl_weight, make_optimizer, make_scheduler
+from napari_uml.training.schedule import average_decay, image_size, kl_weight, make_optimizer, make_scheduler
 
 STEPS = 5
 
@@ -54,6 +54,13 @@ def test_optimizers_of_the_recipes():
     assert type(paper) is torch.optim.Adam
     assert paper.param_groups[0]["weight_decay"] == 1e-5
     assert paper.param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "ema", "decay"), [(60, 40, 0.99, 0.99), (6, 20, 0.99, 1 - 1 / 24), (1, 1, 0.9, 0), (9, 9, 0, 0)]
+)
+def test_a_short_run_has_a_short_average(epochs, steps, ema, decay):
+    assert average_decay(TrainConfig(epochs=epochs, ema=ema), steps) == pytest.approx(decay)
 
 
 def test_fused_steps_are_the_same():

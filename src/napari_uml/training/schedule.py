@@ -1,4 +1,4 @@
-"""What changes during a training run: learning rate, weight of the KL term, size of the images."""
+"""What changes during a training run, or with its length: learning rate, weight of the KL term, size, averaging."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WARM_UP = 0.15  # share of the steps in which one-cycle rises
 GROWTH = 0.7  # share of the epochs in which the images grow
 GROWTH_STEP = 32  # pixels
+AVERAGED = 0.2  # largest share of the steps that the averaged weights reach back over
 PAPER_CONSTANT_EPOCHS, PAPER_POWER, PAPER_FLOOR = 30, 0.9, 1e-5
 
 
@@ -40,6 +41,14 @@ def make_scheduler(
 def kl_weight(config: TrainConfig, epoch: int) -> float:
     """Weight lambda = min(1, epoch / annealing_epochs) * kl_scale; `epoch` counts from 0."""
     return min(1.0, epoch / config.annealing_epochs) * config.kl_scale
+
+
+def average_decay(config: TrainConfig, steps_per_epoch: int) -> float:
+    """Decay of the averaged weights: `ema`, or less in a short run, whose average would be left near its start.
+
+    A decay d reaches back over 1 / (1 - d) steps.
+    """
+    return min(config.ema, max(0.0, 1 - 1 / (AVERAGED * config.epochs * steps_per_epoch)))
 
 
 def image_size(config: TrainConfig, epoch: int) -> int:

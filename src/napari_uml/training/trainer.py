@@ -26,7 +26,7 @@ from napari_uml.training.memory import memory_errors, peak_memory_mb
 from napari_uml.training.plan import PREVIEW
 from napari_uml.training.preview import chosen, draw_preview
 from napari_uml.training.processes import make_fabric
-from napari_uml.training.schedule import kl_weight, make_optimizer, make_scheduler
+from napari_uml.training.schedule import average_decay, kl_weight, make_optimizer, make_scheduler
 from napari_uml.training.transfer import transfer
 from napari_uml.training.validate import Score, Validation, validate
 
@@ -168,9 +168,8 @@ class Trainer:
         keeps = self.config.anchor > 0 or self.config.start_share > 0
         self.anchor = Anchor(net, self.config.anchor, new_weights) if keeps else None
         self.mixture = deepcopy(net) if self.config.start_share else None
-        decay = self.config.ema
-        average = get_ema_multi_avg_fn(decay)
-        self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if decay else None
+        average = get_ema_multi_avg_fn(average_decay(self.config, self.steps))
+        self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if self.config.ema else None
         self.scheduler = make_scheduler(self.optimizer, self.config, self.steps)
         if previous is not None:
             self._restore(previous)
