@@ -221,7 +221,9 @@ class TrainConfig(Settings):
     balanced: Annotated[
         float, Field(ge=0, le=1, description="class balance of the sampling: 0 as in the data, 1 every class as often")
     ] = 0.5
-    ema: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights, less in a short run; 0: none")] = 0.99
+    ema: Annotated[
+        float, Field(ge=0, lt=1, description="decay of the averaged weights, less in a short run; 0: none")
+    ] = 0.99
     clip: Annotated[float, Field(gt=0, description="largest norm of the gradient")] = 1.0
     patience: Annotated[
         int | None, Field(ge=1, description="stop after so many epochs without a better validation score")
