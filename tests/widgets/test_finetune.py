@@ -507,6 +507,30 @@ def test_export_writes_weights_and_card(
     assert target.with_suffix(".md").read_text() == "# Card"
 
 
+@pytest.mark.parametrize(
+    ("typed", "there", "kept"),
+    [
+        ("mine.safetensors", "mine.md", True),
+        ("mine", "mine.safetensors", True),
+        ("mine.v2", "mine.safetensors", True),
+        ("mine.safetensors", "mine.safetensors", False),  # the file dialog asked
+    ],
+)
+def test_export_replaces_only_what_the_file_dialog_asked_about(
+    qtbot: QtBot, make_dock: Any, own_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    typed: str, there: str, kept: bool,
+) -> None:  # fmt: skip
+    dock = make_dock(None)
+    panel = shown(dock, own_model)
+    (tmp_path / there).write_text("mine")
+    monkeypatch.setattr(
+        finetune_result_panel.QFileDialog, "getSaveFileName", lambda *_, **__: (f"{tmp_path / typed}", "")
+    )
+    panel.export.click()
+    qtbot.waitUntil(lambda: dock.session.message is not None)
+    assert ((tmp_path / there).read_bytes() == b"mine") is kept
+
+
 def test_use_now_asks_for_the_model(qtbot: QtBot, make_dock: Any, own_model: str) -> None:
     dock = make_dock(None)
     dock.bench.wanted.disconnect()

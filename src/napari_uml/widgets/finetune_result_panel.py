@@ -186,8 +186,15 @@ class ResultPanel(Panel):
         if entry is None or entry.path is None:
             return
         name, _ = QFileDialog.getSaveFileName(self, "Export the model", f"{entry.name}.safetensors", "*.safetensors")
-        if name:
-            self._copying.start(copy_model(entry.path, Path(name).with_suffix(".safetensors")))
+        if not name:
+            return
+        target = Path(name if name.endswith(".safetensors") else f"{name}.safetensors")
+        asked = target == Path(name) and target.exists()  # the dialog did, about the weights
+        there = [path for path in (target, target.with_suffix(CARD)) if path.exists()]
+        if there and not asked:
+            self.session.message = Message(f"{there[0]} is there already; choose another name.", "error")
+            return
+        self._copying.start(copy_model(entry.path, target))
 
     def _on_copied(self, target: Path) -> None:
         self.session.message = Message(f"Saved {target} and its card.")
