@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.tiny import INFO, tiny_dataset
 from napari_uml.config import Focus, Measurement, Task
 from napari_uml.data.dataset import IGNORE, read_dataset
 from napari_uml.data.resize import to_input
-from napari_uml.data.samples import Sample, derive_seed, epoch_order, load_samples, merge_tasks
+from napari_uml.data.samples import Sample, derive_seed, epoch_length, epoch_order, load_samples, merge_tasks
 from napari_uml.errors import DatasetError
 
 FUNDUS = Task(
@@ -190,6 +191,17 @@ def test_balance_decides_how_often_the_rare_class_is_visited(balance, share):
     visits = Counter(samples[i].label for epoch in range(20) for i in epoch_order(samples, balance, 0, epoch))
     assert sum(visits.values()) == 20_000
     assert visits[1] / 20_000 == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5])
+def test_of_what_is_mixed_in_an_epoch_visits_as_many_as_of_the_rest(balance):
+    samples = [replace(sample, mixed=number >= 10) for number, sample in enumerate(made([0, 1] * 100))]
+    orders = [epoch_order(samples, balance, 0, epoch) for epoch in range(50)]
+    assert {len(order) for order in orders} == {20} == {epoch_length(samples)}
+    assert {sum(number >= 10 for number in order) for order in orders} == {10}
+    assert len({number for order in orders for number in order}) > 150  # others every time
+    assert any(number >= 10 for number in orders[0][:10])  # not one after the other
+    assert epoch_length(samples[:14]) == 14
 
 
 def test_balance_counts_a_class_within_its_data_set():

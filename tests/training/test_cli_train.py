@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from tests.tiny import tiny_network
+from tests.tiny import INFO, tiny_dataset, tiny_network
 from typer.testing import CliRunner
 
 from napari_uml.cli import app, training_run
@@ -19,7 +19,7 @@ from napari_uml.config import TrainConfig
 from napari_uml.errors import DivergedError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
-from napari_uml.training.plan import read_plan
+from napari_uml.training.plan import MODEL, read_plan
 from napari_uml.weights import read_info
 
 if TYPE_CHECKING:
@@ -184,6 +184,20 @@ def test_run_starts_from_another(napari_uml: Command, run: Path, blobs: Path) ->
     name = "mutual.head.1.weight"
     before, after = load_checkpoint(other / BEST).shown[name], load_checkpoint(run / LAST).weights[name]
     assert (before - after).abs().max() < 1e-6
+
+
+def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command, run: Path, blobs: Path) -> None:
+    old = tiny_dataset(run.with_name("old"), INFO.model_copy(update={"name": "old blobs"}))
+    code, _, err = napari_uml("train", blobs, "--mix-in", old, "-o", run, *SMALL, "--epochs", 1)
+    assert code == 0, err
+    plan, seen = read_plan(run), read_info(run / MODEL).training["datasets"]
+    assert (plan.datasets, plan.mix_in) == ((blobs.resolve(),), (old.resolve(),))
+    assert set(seen) == {INFO.name, "old blobs"}
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", blobs)
+    assert code == 2
+    assert "got other --mix-in" in err
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", old, "--epochs", 1)
+    assert err.startswith("nothing was left to train")
 
 
 @pytest.mark.parametrize(

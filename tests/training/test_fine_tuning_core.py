@@ -64,6 +64,7 @@ def test_nothing_to_train_on_is_refused() -> None:
 def test_time_of_a_run_counts_learning_and_validating() -> None:
     pace = Pace(train=1.0, looking=0.5, memory_mb=1)
     assert seconds(pace, Counts(10, 4), 3, views=2) - seconds(pace, Counts(10, 4), 0) == 3 * 2 * (10 + 2)
+    assert seconds(pace, Counts(10, 4), 3, mixed=True) - seconds(pace, Counts(10, 4), 0) == 3 * (2 * 10 + 2)
 
 
 @pytest.mark.parametrize(
@@ -325,3 +326,11 @@ def test_name_that_is_taken_is_refused_after_the_comparison(make_run: Callable[.
     with pytest.raises(WeightsError, match="another model called 'clinic'"):
         judge_run(other, "clinic")
     assert (other / COMPARISON).exists()
+
+
+def test_what_the_dock_mixes_in_is_told_to_the_command(tmp_path: Path) -> None:
+    session = FinetuneSession(folder=tmp_path / "list", mix_in=tmp_path / "old", start="clinic", name="mine")
+    words = session.job(tmp_path / "run").arguments
+    assert words[0] == str(tmp_path / "list")
+    assert words[words.index("--mix-in") + 1] == str(tmp_path / "old")
+    assert str(tmp_path / "old") not in words[: words.index("--mix-in")]

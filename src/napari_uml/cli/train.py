@@ -46,6 +46,10 @@ def train(
     vertical_flip: Annotated[
         bool, typer.Option("--vertical-flip", help="Also turn images upside down: for skin, not for ultrasound.")
     ] = False,
+    mix_in: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DATASET", help="Train on this as well, as often as on DATASET..., against forgetting."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="made from RUN")] = None,
     title: Annotated[str | None, typer.Option(help="Name for people.", show_default="made from the name")] = None,
     events: Annotated[
@@ -63,7 +67,7 @@ def train(
 
     named = {
         "preset": preset, "arch": arch, "from": start, "pretrained": pretrained, "focus": focus,
-        "vertical_flip": vertical_flip, "name": name, "title": title,
+        "vertical_flip": vertical_flip, "mix_in": mix_in, "name": name, "title": title,
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)

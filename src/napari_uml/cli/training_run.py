@@ -139,7 +139,8 @@ def _reports(plan: RunPlan, run: Path, on_step: StepListener | None = None) -> I
         start = Start(origin.tensors, origin.task)
     return fit(
         plan.settings, plan.network, [read_dataset(folder) for folder in plan.datasets], run, start=start,
-        focus=plan.focus, resume=going_on, vertical_flip=plan.vertical_flip, on_step=on_step,
+        focus=plan.focus, resume=going_on, vertical_flip=plan.vertical_flip,
+        mix_in=[read_dataset(folder) for folder in plan.mix_in], on_step=on_step,
     )  # fmt: skip
 
 

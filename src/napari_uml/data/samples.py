@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -40,12 +40,15 @@ class Sample:
         Class number; -1 when not annotated.
     source
         Number of the data set it comes from.
+    mixed
+        Whether it is only mixed in, against forgetting: an epoch visits no more of such samples than of the others.
     """
 
     pixels: Tensor
     mask: Tensor
     label: int
     source: int
+    mixed: bool = False
 
     @property
     def image(self) -> Tensor:
@@ -54,11 +57,17 @@ class Sample:
 
 
 def load_samples(
-    datasets: Sequence[Dataset], split: Split, size: int, task: Task, focus: Focus | None = None
+    datasets: Sequence[Dataset],
+    split: Split,
+    size: int,
+    task: Task,
+    focus: Focus | None = None,
+    mix_in: Sequence[Dataset] = (),
 ) -> list[Sample]:
     """Every annotated image of a split, squashed to (size, size), with the numbers that its names have in `task`.
 
-    An image whose structures in `focus` are small comes twice: whole, and as a crop around them.
+    An image whose structures in `focus` are small comes twice: whole, and as a crop around them. Samples of the data
+    sets in `mix_in` come last and say that they are mixed in.
 
     Raises
     ------
@@ -68,7 +77,7 @@ def load_samples(
     """
     samples: list[Sample] = []
     problems: list[str] = []
-    for source, dataset in enumerate(datasets):
+    for source, dataset in enumerate([*datasets, *mix_in]):
         own: list[Sample] = []
         for record in dataset.annotated(split):
             try:
@@ -80,7 +89,7 @@ def load_samples(
                 f"Expected structure numbers in the {split} masks of {dataset.folder}, they hold only 0 and {IGNORE}, "
                 f"which means not annotated; write 1 instead of {IGNORE}."
             )
-        samples += own
+        samples += [replace(sample, mixed=True) for sample in own] if source >= len(datasets) else own
     if problems:
         raise DatasetError(*problems)
     return samples
@@ -117,12 +126,30 @@ def merge_tasks(tasks: Sequence[Task]) -> Task:
 
 
 def epoch_order(samples: Sequence[Sample], balance: float, seed: int, epoch: int) -> list[int]:
-    """Which samples an epoch visits, as many as there are.
+    """Which samples an epoch visits, `epoch_length` of them.
 
     Without balance each of them once, shuffled. With it they are drawn with replacement, so that a class (within one
-    data set) of n samples is visited in proportion to n ** (1 - balance).
+    data set) of n samples is visited in proportion to n ** (1 - balance). Of those that are mixed in an epoch visits as
+    many as there are others, drawn in the same way.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, epoch))
+    own = [number for number, sample in enumerate(samples) if not sample.mixed]
+    order = [own[place] for place in _drawn([samples[number] for number in own], balance, generator)]
+    if len(own) == len(samples):
+        return order
+    mixed = [number for number, sample in enumerate(samples) if sample.mixed]
+    order += [mixed[place] for place in _drawn([samples[number] for number in mixed], balance, generator)[: len(own)]]
+    return [order[place] for place in torch.randperm(len(order), generator=generator).tolist()]
+
+
+def epoch_length(samples: Sequence[Sample]) -> int:
+    """How many samples an epoch visits: all that are not mixed in, and as many that are, if there are."""
+    mixed = sum(sample.mixed for sample in samples)
+    return len(samples) - mixed + min(mixed, len(samples) - mixed)
+
+
+def _drawn(samples: Sequence[Sample], balance: float, generator: torch.Generator) -> list[int]:
+    """Numbers of samples, as many as there are, shuffled or drawn by class."""
     if balance == 0:
         return torch.randperm(len(samples), generator=generator).tolist()
     cells = [(sample.source, sample.label) for sample in samples]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from napari_uml.data.augment import Augmentation, as_input
-from napari_uml.data.samples import epoch_order
+from napari_uml.data.samples import epoch_length, epoch_order
 from napari_uml.training.schedule import image_size
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def steps_per_epoch(samples: Sequence[Sample], config: TrainConfig) -> int:
     """Full batches an epoch; a last, smaller one is left out, unless it is the only one."""
-    return max(1, len(samples) // config.batch_size)
+    return max(1, epoch_length(samples) // config.batch_size)
 
 
 def epoch_batches(

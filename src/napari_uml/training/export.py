@@ -47,7 +47,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         When the run has no checkpoint yet, its data sets are gone, or the weights are not finite.
     """
     plan, best, last = read_plan(run), load_checkpoint(run / BEST), load_checkpoint(run / LAST)
-    datasets = [read_dataset(folder) for folder in plan.datasets]
+    datasets = [read_dataset(folder) for folder in (*plan.datasets, *plan.mix_in)]
     part = [replace(dataset, records=_spread(dataset)) for dataset in datasets]
     info = WeightsInfo(
         name=plan.name,

@@ -31,6 +31,7 @@ def fit(
     focus: Focus | None = None,
     resume: bool = False,
     vertical_flip: bool = False,
+    mix_in: Sequence[Dataset] = (),
     on_step: StepListener | None = None,
 ) -> Iterator[EpochReport]:
     """Train, one `EpochReport` an epoch; to stop, cease to iterate.
@@ -54,6 +55,9 @@ def fit(
         Go on after the last epoch in `run`, to the same numbers as without the interruption.
     vertical_flip
         Also turn training images upside down.
+    mix_in
+        Data sets to train on as well, such as those that the start weights know, against forgetting: an epoch visits as
+        many of their images as of the others at most, and the validation looks at none.
     on_step
         Called after every batch with the step, the number of steps of the epoch, and the loss.
 
@@ -73,8 +77,8 @@ def fit(
         When `run` has a checkpoint already and `resume` is off, when its settings differ, or when one of several
         processes dies.
     """
-    check_settings(config, network, merge_tasks([dataset.info for dataset in datasets]), focus)
-    job = (config, network, tuple(datasets), run, start, focus, resume, vertical_flip)
+    check_settings(config, network, merge_tasks([dataset.info for dataset in (*datasets, *mix_in)]), focus)
+    job = (config, network, tuple(datasets), run, start, focus, resume, vertical_flip, tuple(mix_in))
     with together(config.processes, _follow, job) as member:
         trainer = Trainer(*job, member)
         while not trainer.finished:
@@ -91,8 +95,9 @@ def _follow(
     focus: Focus | None,
     resume: bool,
     vertical_flip: bool,
+    mix_in: Sequence[Dataset],
 ) -> None:
     """What the processes beside the first one do."""
-    trainer = Trainer(config, network, datasets, run, start, focus, resume, vertical_flip, member)
+    trainer = Trainer(config, network, datasets, run, start, focus, resume, vertical_flip, mix_in, member)
     while not trainer.finished:
         trainer.train_epoch(None)

@@ -76,7 +76,8 @@ def with_smaller_batch(run: Path, plan: RunPlan, new_run: Path) -> TrainingJob:
         changed["epochs"] = max(1, plan.settings.epochs - done)
     options = {
         "preset": "" if start else plan.preset, "from": start, "vertical_flip": plan.vertical_flip,
-        "focus": plan.focus.structures if plan.focus else (), "name": plan.name, "title": plan.title,
+        "focus": plan.focus.structures if plan.focus else (), "mix_in": plan.mix_in, "name": plan.name,
+        "title": plan.title,
     }  # fmt: skip
     return TrainingJob(new_run, plan.datasets, {k: v for k, v in options.items() if v}, changed)
 

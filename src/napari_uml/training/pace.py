@@ -31,9 +31,20 @@ class Pace(Settings):
     memory_mb: float
 
 
-def seconds(pace: Pace, counts: Counts, epochs: int, views: int = 1) -> float:
-    """Time of a whole run, s; `views` is how often an image comes in an epoch, 2 where it is also looked at closer."""
-    return START_SECONDS + epochs * views * (counts.train * pace.train + counts.validate * pace.looking)
+def seconds(pace: Pace, counts: Counts, epochs: int, views: int = 1, *, mixed: bool = False) -> float:
+    """Time of a whole run, s.
+
+    Parameters
+    ----------
+    pace, counts, epochs
+        Of this machine, and of the run.
+    views
+        How often an image comes in an epoch: 2 where it is also looked at closer.
+    mixed
+        Whether as many images of other data are mixed in.
+    """
+    train = counts.train * (2 if mixed else 1)
+    return START_SECONDS + epochs * views * (train * pace.train + counts.validate * pace.looking)
 
 
 def in_words(seconds: float) -> str:

@@ -34,6 +34,8 @@ class RunPlan(Settings):
         What was typed.
     datasets
         Dataset folders, absolute.
+    mix_in
+        Those that are trained on as well, against forgetting, and not validated on.
     task
         Structures and classes of all of them together.
     network, settings
@@ -56,6 +58,7 @@ class RunPlan(Settings):
 
     command: str
     datasets: Annotated[tuple[Path, ...], Field(min_length=1)]
+    mix_in: tuple[Path, ...] = ()
     task: Task
     network: UMLConfig
     settings: TrainConfig

@@ -36,7 +36,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         Dataset folders.
     options
         Typed options that are no settings: some of `preset`, `arch`, `from`, `pretrained`, `focus`, `vertical_flip`,
-        `name`, `title`.
+        `mix_in`, `name`, `title`.
     settings
         Typed fields of `TrainConfig`.
 
@@ -51,13 +51,15 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         raise UMLError(f"Expected a new folder, {run} holds a run; go on with --resume or choose another folder.")
     if not folders:
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
-    datasets = [read_dataset(folder) for folder in folders]
+    mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))
+    datasets = [read_dataset(folder) for folder in (*folders, *mix_in)]
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
     name = options.get("name") or _name_of(run)
     plan = RunPlan(
         command=command_line(folders, {**options, **settings, "output": run}),
         datasets=tuple(folder.resolve() for folder in folders),
+        mix_in=mix_in,
         task=task,
         network=_network(options, task, origin),
         settings=_settings(settings, origin),
@@ -88,9 +90,12 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
         "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
         "pretrained": plan.network.class_encoder.pretrained,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
+        "mix_in": list(plan.mix_in),
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
     }  # fmt: skip
     typed = {**options, **settings}
+    if "mix_in" in options:
+        typed["mix_in"] = [folder.resolve() for folder in options["mix_in"]]
     other = [f"--{name.replace('_', '-')}" for name in typed if name not in MACHINE and typed[name] != begun[name]]
     if folders and tuple(folder.resolve() for folder in folders) != plan.datasets:
         other.insert(0, "data sets")
@@ -98,7 +103,7 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
         raise UMLError(
             f"Expected what {run / PLAN} says, got other {', '.join(other)}; leave them out, or train in a new folder."
         )
-    if merge_tasks([read_dataset(folder).info for folder in plan.datasets]) != plan.task:
+    if merge_tasks([read_dataset(folder).info for folder in (*plan.datasets, *plan.mix_in)]) != plan.task:
         raise UMLError(f"Expected the data sets as in {run / PLAN}, they have other names now; train in a new folder.")
     return plan.model_copy(update={"settings": _merged(plan.settings, settings)})
 

@@ -83,18 +83,19 @@ class Trainer:
         focus: Focus | None = None,
         resume: bool = False,
         vertical_flip: bool = False,
+        mix_in: Sequence[Dataset] = (),
         member: Member | None = None,
     ) -> None:
         self.config, self.network, self.run, self.vertical_flip = config, network, run, vertical_flip
         self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
         self.best_score: float | None = None
         self.best_error = 0.0
-        self.task = merge_tasks([dataset.info for dataset in datasets])
+        self.task = merge_tasks([dataset.info for dataset in (*datasets, *mix_in)])
         previous = self._previous(resume)
         self.fabric = make_fabric(config, member, some_unused=network.navigator and not network.instructor)
         self.fabric.launch()
         with memory_errors(config):
-            self._load(datasets, focus)
+            self._load(datasets, focus, mix_in)
         self._build(start, previous)
 
     def train_epoch(self, on_step: StepListener | None = None) -> EpochReport:
@@ -132,9 +133,9 @@ class Trainer:
         check_same_run(checkpoint, self.config, self.network, self.run)
         return checkpoint
 
-    def _load(self, datasets: Sequence[Dataset], focus: Focus | None) -> None:
+    def _load(self, datasets: Sequence[Dataset], focus: Focus | None, mix_in: Sequence[Dataset]) -> None:
         size = self.config.image_size
-        self.training = load_samples(datasets, "train", size, self.task, focus)
+        self.training = load_samples(datasets, "train", size, self.task, focus, mix_in)
         validates = self.fabric.is_global_zero
         self.validation = load_samples(datasets, "val", size, self.task, focus) if validates else []
         if len(self.training) < self.config.processes:

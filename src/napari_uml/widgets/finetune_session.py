@@ -148,8 +148,9 @@ class FinetuneSession:
 
     def job(self, run: Path) -> TrainingJob:
         """The run to start."""
-        folders = tuple(folder for folder in (self.folder, self.mix_in) if folder is not None)
-        options = {"from": self.start, "name": self.name, "title": title_of(self.name)}
+        folders = () if self.folder is None else (self.folder,)
+        mix_in = () if self.mix_in is None else (self.mix_in,)
+        options = {"from": self.start, "mix_in": mix_in, "name": self.name, "title": title_of(self.name)}
         given = {name: value for name, value in self.settings().items() if value is not None}
         return TrainingJob(run, folders, {k: v for k, v in options.items() if v}, given)
 

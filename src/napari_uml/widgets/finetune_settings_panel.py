@@ -30,8 +30,8 @@ LARGEST = 1_000_000
 PACED = frozenset({"batch_size", "image_size"})
 """What the time of a step depends on."""
 MIX_TIP = (
-    "Also train on the data that the start model knows, so that it forgets less of it; it takes longer, and the best "
-    "epoch is then chosen by the validation images of both."
+    "Also train on the data that the start model knows, so that it forgets less of it. Every epoch visits as many of "
+    "its images as of the list's, so it takes twice as long; the list alone chooses the best epoch."
 )
 
 

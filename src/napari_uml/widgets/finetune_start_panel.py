@@ -67,7 +67,9 @@ class StartPanel(Panel):
         events = self.session.events
         for signal in (events.models, events.start, events.start_info, events.info):
             signal.connect(self._show_start)
-        for signal in (events.part, events.length, events.pace, events.counts, events.start_info, events.changes):
+        for signal in (
+            events.part, events.length, events.pace, events.counts, events.start_info, events.changes, events.mix_in
+        ):  # fmt: skip
             signal.connect(self._show_lengths)
         events.name.connect(self._show_name)
         for signal in (events.stage, events.start, events.pace):
@@ -105,7 +107,8 @@ class StartPanel(Panel):
         session, epochs = self.session, self._epochs(self.session.length)
         if session.pace is None or session.counts is None or epochs is None:
             return "Not measured yet."
-        return f"Takes {in_words(seconds(session.pace, session.counts, epochs, session.views))} here."
+        mixed = session.mix_in is not None
+        return f"Takes {in_words(seconds(session.pace, session.counts, epochs, session.views, mixed=mixed))} here."
 
     def _show_name(self) -> None:
         if self.name.text() != self.session.name:
