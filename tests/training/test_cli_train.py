@@ -192,7 +192,7 @@ def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command
     assert code == 0, err
     plan, seen = read_plan(run), read_info(run / MODEL).training["datasets"]
     assert (plan.datasets, plan.mix_in) == ((blobs.resolve(),), (old.resolve(),))
-    assert set(seen) == {INFO.name, "old blobs"}
+    assert seen == {INFO.name: {"train": 8, "val": 4}, "old blobs, mixed in": {"train": 8, "val": 0}}
     code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", blobs)
     assert code == 2
     assert "got other --mix-in" in err

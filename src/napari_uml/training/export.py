@@ -47,8 +47,10 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         When the run has no checkpoint yet, its data sets are gone, or the weights are not finite.
     """
     plan, best, last = read_plan(run), load_checkpoint(run / BEST), load_checkpoint(run / LAST)
-    datasets = [read_dataset(folder) for folder in (*plan.datasets, *plan.mix_in)]
-    part = [replace(dataset, records=_spread(dataset)) for dataset in datasets]
+    own, mixed = ([read_dataset(folder) for folder in folders] for folders in (plan.datasets, plan.mix_in))
+    part = [replace(dataset, records=_spread(dataset)) for dataset in (*own, *mixed)]
+    numbers = {d.info.name: {"train": len(d.annotated("train")), "val": len(d.annotated("val"))} for d in own}
+    numbers |= {f"{d.info.name}, mixed in": {"train": len(d.annotated("train")), "val": 0} for d in mixed}
     info = WeightsInfo(
         name=plan.name,
         title=plan.title,
@@ -58,7 +60,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         image_size=best.train.image_size,
         focus=plan.focus,
         training={
-            "datasets": {d.info.name: {split: len(d.annotated(split)) for split in ("train", "val")} for d in datasets},
+            "datasets": numbers,
             "settings": best.train.model_dump(mode="json"),
             "vertical_flip": plan.vertical_flip,
             "epoch": best.epoch,
