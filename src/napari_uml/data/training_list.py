@@ -326,16 +326,19 @@ class TrainingList:
         kept = {other: info.seg_classes.index(other) for other in info.seg_classes}
         kept[name] = IGNORE if into is None else kept[into]
         table[: len(self.info.seg_classes)] = [kept[other] for other in self.info.seg_classes]
-        masks = {one.image: table[read_mask(self.folder / one.mask)] for one in self.records if one.mask}
         before = self.records
-        records = [
-            replace(one, mask=store_mask(self.folder, Path(one.mask).stem, masks[one.image])) if one.mask else one
-            for one in before
-        ]
+        for one in before:  # a mask that cannot be read is found before anything is written
+            if one.mask:
+                read_mask(self.folder / one.mask)
+        records = [replace(one, mask=self._stored_anew(one, table)) if one.mask else one for one in before]
         self._save(info, tuple(records))
         for one in before:
             if one.mask.startswith(f"{MASKS}/"):
                 (self.folder / one.mask).unlink(missing_ok=True)
+
+    def _stored_anew(self, record: Record, table: NDArray[np.uint8]) -> str:
+        """The mask of a row with other numbers, under a new name."""
+        return store_mask(self.folder, Path(record.mask).stem, table[read_mask(self.folder / record.mask)])
 
     def _append(self, image: str, mask: NDArray[np.uint8] | None, label: str, split: Split, group: str) -> Record:
         with self._lock:
