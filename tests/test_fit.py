@@ -30,7 +30,7 @@ def blobs(tmp_path_factory):
 
 def train(run, datasets, **changes):
     """Train to the end and return the reports."""
-    options = {k: changes.pop(k) for k in ("start", "focus", "resume", "vertical_flip", "on_step") if k in changes}
+    options = {k: changes.pop(k) for k in ("start", "focus", "resume", "vertical_flip", "mix_in", "on_step") if k in changes}
     network = changes.pop("network", NETWORK)
     return list(fit(tiny_settings(**changes), network, datasets, run, **options))
 
@@ -331,10 +331,11 @@ def test_without_validation_images_every_epoch_is_the_best(tmp_path, blobs):
     assert load_checkpoint(tmp_path / "run" / BEST).epoch == 2
 
 
-def test_without_training_images_there_is_nothing_to_train(tmp_path, blobs):
+@pytest.mark.parametrize("mixed", [False, True])
+def test_without_training_images_there_is_nothing_to_train(tmp_path, blobs, mixed):
     datasets = rewritten(blobs, tmp_path / "data", lambda record: record if record.split == "val" else None)
     with pytest.raises(DatasetError, match="at least 1 annotated training image"):
-        train(tmp_path / "run", datasets)
+        train(tmp_path / "run", datasets, mix_in=blobs if mixed else ())
 
 
 def test_data_sets_with_other_classes_and_other_annotation_train_together(tmp_path, blobs):

@@ -138,10 +138,11 @@ class Trainer:
         self.training = load_samples(datasets, "train", size, self.task, focus, mix_in)
         validates = self.fabric.is_global_zero
         self.validation = load_samples(datasets, "val", size, self.task, focus) if validates else []
-        if len(self.training) < self.config.processes:
+        own = sum(not sample.mixed for sample in self.training)
+        if own < self.config.processes:
             raise DatasetError(
-                f"Expected at least {self.config.processes} annotated training image(s), there are "
-                f"{len(self.training)}: rows of index.csv with the split train and a mask or a label."
+                f"Expected at least {self.config.processes} annotated training image(s), there are {own}: "
+                "rows of index.csv with the split train and a mask or a label."
             )
         self.steps = steps_per_epoch(self.training, self.config)
 
