@@ -30,7 +30,9 @@ def blobs(tmp_path_factory):
 
 def train(run, datasets, **changes):
     """Train to the end and return the reports."""
-    options = {k: changes.pop(k) for k in ("start", "focus", "resume", "vertical_flip", "mix_in", "on_step") if k in changes}
+    options = {
+        k: changes.pop(k) for k in ("start", "focus", "resume", "vertical_flip", "mix_in", "on_step") if k in changes
+    }
     network = changes.pop("network", NETWORK)
     return list(fit(tiny_settings(**changes), network, datasets, run, **options))
 
