@@ -28,7 +28,8 @@ def blobs(tmp_path):
 
 def is_shift_of_normalised(name: str) -> bool:
     """Biases before batch normalisation or a softmax have no gradient but rounding, which Adam blows up."""
-    return name.endswith("channel_query.bias") or (".blocks." in name and name.endswith((".0.bias", ".4.bias")))
+    convolution = (".blocks." in name or ".guide." in name) and name.endswith((".0.bias", ".4.bias"))
+    return convolution or name.endswith("channel_query.bias")
 
 
 def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_path, blobs, capfd):

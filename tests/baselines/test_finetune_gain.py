@@ -87,7 +87,7 @@ def test_a_run_of_other_settings_is_refused(
     done: int,
 ) -> None:  # fmt: skip
     epochs["run"] = done
-    with pytest.raises(SystemExit, match=f"run has {words}; choose another folder, or delete the run"):
+    with pytest.raises(SystemExit, match=f"run has {words}; choose another folder, or delete it"):
         gain.train(case / "run", [case / "tuned-on"], options, settings)
     assert commands == []
     assert (case / "target.json").exists()
