@@ -16,7 +16,7 @@ from napari_uml.nn.losses import uml_loss
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.training import learning, trainer
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
-from napari_uml.training.fit import Start, fit
+from napari_uml.training.fit import Start, Trainer, fit
 from napari_uml.training.plan import PREVIEW
 from napari_uml.training.validate import Score, Validation
 
@@ -331,6 +331,16 @@ def test_without_validation_images_every_epoch_is_the_best(tmp_path, blobs):
     reports = train(tmp_path / "run", datasets, epochs=2)
     assert [(r.metrics, r.score, r.is_best) for r in reports] == [({}, None, True)] * 2
     assert load_checkpoint(tmp_path / "run" / BEST).epoch == 2
+
+
+def test_what_is_mixed_in_trains_and_does_not_validate(tmp_path, blobs):
+    options = {"config": tiny_settings(epochs=1, batch_size=4), "network": NETWORK, "datasets": blobs}
+    alone = Trainer(**options, run=tmp_path / "alone")
+    mixed = Trainer(**options, run=tmp_path / "mixed", mix_in=blobs)
+    assert len(mixed.training) == 2 * len(alone.training)
+    assert sum(sample.mixed for sample in mixed.training) == len(alone.training)
+    assert mixed.steps == 2 * alone.steps
+    assert len(mixed.validation) == len(alone.validation) > 0
 
 
 @pytest.mark.parametrize("mixed", [False, True])

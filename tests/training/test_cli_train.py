@@ -19,6 +19,7 @@ from napari_uml.config import TrainConfig
 from napari_uml.errors import DivergedError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
+from napari_uml.training.job import with_smaller_batch
 from napari_uml.training.plan import MODEL, read_plan
 from napari_uml.weights import read_info
 
@@ -198,6 +199,7 @@ def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command
     assert "got other --mix-in" in err
     code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", old, "--epochs", 1)
     assert err.startswith("nothing was left to train")
+    assert with_smaller_batch(run, plan, run.with_name("new")).options["mix_in"] == plan.mix_in
 
 
 @pytest.mark.parametrize(

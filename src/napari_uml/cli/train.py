@@ -48,7 +48,9 @@ def train(
     ] = False,
     mix_in: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DATASET", help="Train on this as well, as often as on DATASET..., against forgetting."),
+        typer.Option(
+            metavar="DATASET", help="Train on this as well, at most as often as on DATASET, against forgetting."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model.", show_default="made from RUN")] = None,
     title: Annotated[str | None, typer.Option(help="Name for people.", show_default="made from the name")] = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_uml.data.dataset import Dataset
 
 
-def calibrate_weights(path: Path, datasets: Sequence[Dataset]) -> None:
+def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[Dataset] = ()) -> None:
     """Fit calibration and gate on the data sets that a model was trained on, and write both; the tensors stay.
 
     Parameters
@@ -26,6 +26,8 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset]) -> None:
         The weights file.
     datasets
         Their validation images are calibrated on; the gate needs their training images, too.
+    mix_in
+        What was trained on as well: only the gate looks at it.
 
     Raises
     ------
@@ -39,5 +41,5 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset]) -> None:
     answers = list(read_answers(predictor, validated, "val"))
     name = ", ".join(dataset.info.name for dataset in validated)
     fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
-    gate = fit_familiarity(datasets, predictor.info)
+    gate = fit_familiarity([*datasets, *mix_in], predictor.info)
     write_info(path, predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate}))

@@ -61,7 +61,7 @@ def judge_run(
     datasets = [read_dataset(one) for one in plan.datasets]
     reason = _why_uncalibrated(read_info(path), datasets)
     if not reason:
-        calibrate_weights(path, datasets)
+        calibrate_weights(path, datasets, [read_dataset(one) for one in plan.mix_in])
     before = UMLPredictor.load(start) if start else None
     after = UMLPredictor.load(path)
     comparison = compare(before, after, folder, progress)

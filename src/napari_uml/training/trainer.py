@@ -14,7 +14,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_uml.baselines.registry import make_network
-from napari_uml.data.samples import derive_seed, load_samples, merge_tasks
+from napari_uml.data.samples import derive_seed, epoch_length, load_samples, merge_tasks
 from napari_uml.errors import DatasetError, DivergedError, UMLError
 from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
@@ -117,7 +117,7 @@ class Trainer:
             epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             score=None if score is None else score.value, is_best=is_best, seconds=seconds,
-            images_per_second=min(len(self.training), self.steps * self.config.batch_size) / trained,
+            images_per_second=min(epoch_length(self.training), self.steps * self.config.batch_size) / trained,
             eta_seconds=0.0 if reason else (self.config.epochs - self.epoch) * seconds,
             memory_mb=peak_memory_mb(), last=self.run / LAST, best=self.run / BEST, stopped=reason,
         )  # fmt: skip

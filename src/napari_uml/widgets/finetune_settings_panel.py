@@ -30,8 +30,9 @@ LARGEST = 1_000_000
 PACED = frozenset({"batch_size", "image_size"})
 """What the time of a step depends on."""
 MIX_TIP = (
-    "Also train on the data that the start model knows, so that it forgets less of it. Every epoch visits as many of "
-    "its images as of the list's, so it takes twice as long; the list alone chooses the best epoch."
+    "Also train on the data that the start model knows, so that it forgets less of it. Every epoch visits at most "
+    "as many of its images as of the list's, so it takes up to twice as long; the list alone chooses the best epoch, "
+    "and its validation images must not be among the original data."
 )
 
 
