@@ -239,7 +239,7 @@ def read_scores(path: Path, wanted: Mapping[str, Any]) -> Scores:
         When they are of another recipe than is wanted.
     """
     record = json.loads(gzip.decompress(path.read_bytes()))
-    refuse_other(path, record["recipe"], wanted)
+    refuse_other(path, record["recipe"], {**dict.fromkeys(record["recipe"]), **wanted})  # nor may it have more
     content = record["scores"]
     maps = {name: {key: np.array(v, float) for key, v in content[name].items()} for name in ("dice", "distance")}
     arrays = {

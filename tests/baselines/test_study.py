@@ -115,6 +115,10 @@ def test_scores_of_another_recipe_are_refused(study: Any) -> None:
     module.run_all(study, [module.of_arch("ec")])
     with pytest.raises(SystemExit, match=r"has kl_scale None instead of 0.5; choose another"):
         module.run_all(study, [replace(module.of_arch("ec"), settings={"kl_scale": 0.5})])
+    other = replace(module.of_arch("tbrats"), settings={"kl_scale": 0.5})
+    module.run_all(study, [other])
+    with pytest.raises(SystemExit, match=r"has kl_scale 0.5 instead of None"):
+        module.run_all(study, [module.of_arch("tbrats")])
 
 
 def test_every_data_set_has_a_table_of_its_own(study: Any) -> None:
