@@ -210,6 +210,7 @@ def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command
         (("--resume",), "train.json"),
         (("{blobs}", "--from", "nobody"), "nobody"),
         (("{blobs}", "--focus", "disc"), "a focus among lesion"),
+        (("{blobs}", "--mix-in", "{blobs}"), "other data to mix in than is trained on"),
         (("{blobs}", "--events", "{blobs}"), "file or pipe"),
         (("{blobs}", "--batch-size", "3", "--processes", "2"), "divisible by 2"),
     ],

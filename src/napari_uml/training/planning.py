@@ -53,6 +53,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
     mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))
     datasets = [read_dataset(folder) for folder in (*folders, *mix_in)]
+    _check_mixed([folder.resolve() for folder in folders], datasets[len(folders) :])
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
     name = options.get("name") or _name_of(run)
@@ -106,6 +107,18 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     if merge_tasks([read_dataset(folder).info for folder in (*plan.datasets, *plan.mix_in)]) != plan.task:
         raise UMLError(f"Expected the data sets as in {run / PLAN}, they have other names now; train in a new folder.")
     return plan.model_copy(update={"settings": _merged(plan.settings, settings)})
+
+
+def _check_mixed(folders: Sequence[Path], mix_in: Sequence[Dataset]) -> None:
+    """Refuse data to mix in that is trained on already, or has nothing to train on."""
+    for dataset in mix_in:
+        if dataset.folder in folders:
+            raise UMLError(f"Expected other data to mix in than is trained on, got {dataset.folder}; leave it out.")
+        if not dataset.annotated("train"):
+            raise UMLError(
+                f"Expected annotated training images to mix in, {dataset.folder} has none: rows of index.csv with the "
+                "split train and a mask or a label."
+            )
 
 
 def _settings(typed: Typed, origin: Origin | None) -> TrainConfig:
