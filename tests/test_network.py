@@ -52,6 +52,13 @@ def test_paper_has_39_4_million_parameters(paper):
     assert paper.stride == 8
 
 
+def test_light_is_compact_with_lighter_encoders(compact):
+    light = UMLNetwork(preset("light", 3, 2))
+    assert light.class_encoder.channels == light.mask_encoder.channels == (16, 24, 40, 112)
+    assert light.class_encoder.strides == (2, 4, 8, 16)
+    assert parameters(light) == pytest.approx(8.4e6, abs=5e4) < parameters(compact)
+
+
 def test_every_parameter_of_the_paper_preset_learns(paper):
     paper.train()
     masks = torch.randint(0, 3, (2, 32, 32))

@@ -154,8 +154,8 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     Parameters
     ----------
     name
-        `paper` (39.4 M parameters), `paper-as-printed` (the paper's text swaps the encoders) or `compact`
-        (about 10 M parameters, for a laptop).
+        `paper` (39.4 M parameters), `paper-as-printed` (the paper's text swaps the encoders), `compact`
+        (about 10 M parameters, for a laptop) or `light` (`compact` with the encoders EfficientNet-Lite0).
     num_classes, num_structures
         K image classes and Q pixel classes, background included.
     pretrained
@@ -168,8 +168,8 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     """
     if name in ("paper", "paper-as-printed"):
         return _paper(num_classes, num_structures, swapped=name != "paper", pretrained=pretrained)
-    if name == "compact":
-        encoder = EncoderConfig(name="resnet18d", pretrained=pretrained)
+    if name in COMPACT_ENCODERS:
+        encoder = EncoderConfig(name=COMPACT_ENCODERS[name], pretrained=pretrained)
         return UMLConfig(
             num_classes=num_classes,
             num_structures=num_structures,
@@ -186,7 +186,10 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     raise ValueError(f"Expected a preset among {', '.join(PRESETS)}, got {name!r}.")
 
 
-PRESETS = ("compact", "paper", "paper-as-printed")
+COMPACT_ENCODERS = {"compact": "resnet18d", "light": "tf_efficientnet_lite0"}
+"""The presets for a laptop, and the backbone of both encoders."""
+
+PRESETS = (*COMPACT_ENCODERS, "paper", "paper-as-printed")
 
 
 class TrainConfig(Settings):

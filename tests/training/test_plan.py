@@ -84,7 +84,7 @@ def test_command_line_repeats_lists() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"preset": "huge"}, "compact, paper"),
+        ({"preset": "huge"}, "compact, light, paper"),
         ({"focus": ["disc"]}, "a focus among lesion, got disc"),
         ({"name": "No Name"}, "name"),
         ({"from_": "nobody"}, "nobody"),
