@@ -24,6 +24,8 @@ COLUMNS: Final = ("acc", "f1_weighted", "auc", "dice/", "assd/", "u_image", "u_p
 """Table 2's figures, and those of the uncertainty, by how their names begin."""
 DPI: Final = 120
 MARKERS: Final = "osD^vPX*"
+COLUMNS: Final = 4
+"""Axes side by side in the plot."""
 
 
 def read_robustness(path: Path) -> Robustness | None:
@@ -84,11 +86,15 @@ def plot(result: Robustness) -> bytes:
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(row.condition.kind for row in result.rows))
-    figure = Figure(figsize=(3.2 * len(kinds), 3.4), dpi=DPI, layout="constrained")
+    columns = min(len(kinds), COLUMNS)
+    lines = -(-len(kinds) // columns)
+    figure = Figure(figsize=(3.2 * columns, 3.4 * lines), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
     names = [name for name in shown_names(result) if name.startswith(("dice/", "auc", "u_")) and "shift" not in name]
-    for axis, kind in zip(axes, kinds, strict=True):
+    for axis in axes[len(kinds) :]:
+        axis.remove()
+    for axis, kind in zip(axes[: len(kinds)], kinds, strict=True):
         rows = _of_kind(result, kind)
         strengths = sorted({row.condition.strength for row in rows})
         for number, name in enumerate(names):
