@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_uml.config import UMLConfig, preset
+from napari_uml.config import preset
 from napari_uml.inference.folding import fold_batch_norm
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ def test_frozen_batch_norm_of_a_pretrained_encoder_keeps_its_function(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [preset("compact", 2, 3), preset("paper", 2, 3)], ids=["compact", "paper"])
-def test_presets_are_the_same_function(make_network: Callable[..., UMLNetwork], config: UMLConfig) -> None:
-    check_same_function(make_network(config))
+@pytest.mark.parametrize("name", ["compact", "paper"])
+def test_presets_are_the_same_function(make_network: Callable[..., UMLNetwork], name: str) -> None:
+    check_same_function(make_network(preset(name, 2, 3)))
+
+
+def test_convolutions_that_pad_by_the_size_of_their_input_keep_their_function(
+    make_network: Callable[..., UMLNetwork],
+) -> None:
+    check_same_function(make_network(preset("light", 2, 3)))

@@ -39,9 +39,16 @@ def _fold_sequential(layers: nn.Sequential) -> None:
             layers[i], layers[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
 
 
+class _Tracer(fx.Tracer):
+    """Keeps every convolution whole: those of timm that pad by the input's size cannot be traced."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _fold_traced(module: nn.Module) -> nn.Module:
     """Fold along the data flow that tracing finds, since a timm backbone is no `nn.Sequential`."""
-    traced = fx.symbolic_trace(module)
+    traced = fx.GraphModule(module, _Tracer().trace(module))
     layers = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         if node.op != "call_module" or type(layers[node.target]) is not nn.BatchNorm2d:
