@@ -24,7 +24,7 @@ COLUMNS: Final = ("acc", "f1_weighted", "auc", "dice/", "assd/", "u_image", "u_p
 """Table 2's figures, and those of the uncertainty, by how their names begin."""
 DPI: Final = 120
 MARKERS: Final = "osD^vPX*"
-COLUMNS: Final = 4
+AXES_A_LINE: Final = 4
 """Axes side by side in the plot."""
 
 
@@ -86,7 +86,7 @@ def plot(result: Robustness) -> bytes:
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(row.condition.kind for row in result.rows))
-    columns = min(len(kinds), COLUMNS)
+    columns = min(len(kinds), AXES_A_LINE)
     lines = -(-len(kinds) // columns)
     figure = Figure(figsize=(3.2 * columns, 3.4 * lines), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
