@@ -102,6 +102,15 @@ def test_no_data_set_is_refused(tmp_path: Path) -> None:
         new_plan(tmp_path / "run", [tmp_path / "nowhere"], {}, {})
 
 
+def test_data_to_mix_in_that_has_nothing_to_train_on_is_refused(
+    make_dataset: Callable[..., Path], tmp_path: Path, new: Callable[..., RunPlan]
+) -> None:
+    index = make_dataset(tmp_path / "other") / "index.csv"
+    index.write_text(index.read_text().replace(",train,", ",val,"))
+    with pytest.raises(UMLError, match="annotated training images to mix in"):
+        new(mix_in=[index.parent])
+
+
 def test_folder_that_holds_a_run_is_refused(make_run: MakeRun, new: Callable[..., RunPlan]) -> None:
     with pytest.raises(UMLError, match="--resume"):
         new(make_run().name)

@@ -4,6 +4,7 @@ input (B, 3, H, W)  ->  four feature maps, finest first, `channels[i]` at stride
 res2net50d, stem stride 1:   64 @ 1,  256 @ 2,  512 @ 4,  1024 @ 8
 vgg16_bn:                    64 @ 1,  128 @ 2,  256 @ 4,   512 @ 8
 resnet18d:                   64 @ 2,   64 @ 4,  128 @ 8,   256 @ 16
+tf_efficientnet_lite0:       16 @ 2,   24 @ 4,   40 @ 8,   112 @ 16
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Instructor(nn.Module):
         Channels of f^c_4 || f^m_4.
     head, head_widths
         "dilated": blocks of a depthwise 3 x 3 convolution of dilation 2 and a 1 x 1 convolution (preset `paper`);
-        "conv": 3 x 3 convolutions (preset `compact`). One block a width.
+        "conv": 3 x 3 convolutions (`compact`, `light`). One block a width.
     guidance_channels
         Channels of r^s.
     guided
