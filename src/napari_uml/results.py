@@ -289,6 +289,16 @@ class Prediction:
         axis = self.mask.ndim - 2
         return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / np.float32(len(self.structure_names))
 
+    @property
+    def pixel_error_chance(self) -> Float:
+        """Expected probability that a pixel's structure in `mask` is wrong, 1 - p, shape of `mask`, in [0, 1].
+
+        It is high where evidence lacks, as u is, and also where there is as much of it for two structures.
+        """
+        axis = self.mask.ndim - 2
+        shown = np.take_along_axis(self.pixel_probability, np.expand_dims(self.mask, axis).astype(np.intp), axis)
+        return np.clip(1 - shown.squeeze(axis), 0, 1)
+
 
 def stack_predictions(slices: Sequence[Prediction]) -> Prediction:
     """The prediction of a stack (D, H, W) from those of its slices (H, W), in their order; `seconds` add up.

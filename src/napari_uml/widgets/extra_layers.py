@@ -11,7 +11,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_uml.calibration import BETWEEN, INSIDE
 from napari_uml.inference.zones import outline_zones
-from napari_uml.widgets.layers import mask_style
+from napari_uml.widgets.layers import mask_style, uncertainty_style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DISAGREEMENT_COLOR, UNION_COLOR = "#FF3B30", "#FFFFFF"
 OUTLINE_WIDTH = 2
+GUESS = 0.5
+"""Chance of an error where two structures are equally likely."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,14 @@ class ExtraKind:
 def belief_layers(result: Result) -> tuple[ExtraLayer, ...]:
     """The belief in every structure but the background."""
     return _per_structure("belief", result.prediction.pixel_belief, 1.0, result.loaded.info.task)
+
+
+def chance_layers(result: Result) -> tuple[ExtraLayer, ...]:
+    """The chance that a pixel's structure is wrong, from 0 to that of a guess between two."""
+    if "mask" not in result.prediction.answers:
+        return ()
+    style = {**uncertainty_style(), "contrast_limits": (0.0, GUESS)}
+    return (ExtraLayer("chance of error", result.prediction.pixel_error_chance, style),)
 
 
 def mutual_layers(result: Result) -> tuple[ExtraLayer, ...]:
@@ -139,6 +149,13 @@ def _per_structure(role: str, maps: NDArray[np.float32], largest: float, task: T
 
 EXTRA_KINDS = (
     ExtraKind("Belief per structure", "One layer a structure: its belief mass, 0 to 1.", False, belief_layers),
+    ExtraKind(
+        "Chance of error",
+        "1 - p of the structure that each pixel got, 0 to 0.5. Unlike u it is high on borders, too, where there is "
+        "evidence for both sides.",
+        False,
+        chance_layers,
+    ),
     ExtraKind("Mutual mask M", "What the mutual decoder sees before the final mask S is made.", True, mutual_layers),
     ExtraKind(
         "Reliable mask Mʳ",

@@ -90,7 +90,7 @@ class ResultLayers:
             self._remove(source)
             return
         uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
-        self._put(source, "uncertainty", uncertainty, where, _uncertainty_style())
+        self._put(source, "uncertainty", uncertainty, where, uncertainty_style())
         mask, where = _placed(prediction.mask.copy(), source, result)
         self._put(source, "structures", mask, where, mask_style(task))
 
@@ -226,7 +226,8 @@ def mask_style(task: Task) -> dict[str, Any]:
     }
 
 
-def _uncertainty_style() -> dict[str, Any]:
+def uncertainty_style() -> dict[str, Any]:
+    """Colours of a layer that shows an uncertainty from 0 to 1."""
     return {
         "colormap": Colormap(UNCERTAINTY_COLORS, name="uncertainty"),
         "contrast_limits": (0.0, 1.0),
