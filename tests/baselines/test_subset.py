@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.tiny import tiny_dataset
 
 from napari_uml.data.dataset import check_images, read_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, source: Path, output: Path, *options: str) -> None:
