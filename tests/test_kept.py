@@ -9,7 +9,7 @@ from tests.tiny import tiny_network
 
 from napari_uml.config import Task
 from napari_uml.data.kept import match_names, match_numbers, what_is_kept
-from napari_uml.data.samples import merge_tasks
+from napari_uml.data.tasks import merge_tasks
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.training.transfer import transfer
 

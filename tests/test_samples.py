@@ -13,7 +13,8 @@ from tests.tiny import INFO, tiny_dataset
 from napari_uml.config import Focus, Measurement, Task
 from napari_uml.data.dataset import IGNORE, read_dataset
 from napari_uml.data.resize import to_input
-from napari_uml.data.samples import Sample, derive_seed, epoch_length, epoch_order, load_samples, merge_tasks
+from napari_uml.data.samples import Sample, derive_seed, epoch_length, epoch_order, load_samples
+from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import DatasetError
 
 FUNDUS = Task(

@@ -188,16 +188,17 @@ def test_run_starts_from_another(napari_uml: Command, run: Path, blobs: Path) ->
 
 
 def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command, run: Path, blobs: Path) -> None:
-    old = tiny_dataset(run.with_name("old"), INFO.model_copy(update={"name": "old blobs"}))
-    code, _, err = napari_uml("train", blobs, "--mix-in", old, "-o", run, *SMALL, "--epochs", 1)
+    named = INFO.model_copy(update={"name": "old blobs"})
+    old, older = (tiny_dataset(run.with_name(name), named) for name in ("old", "older"))
+    code, _, err = napari_uml("train", blobs, "--mix-in", old, "--mix-in", older, "-o", run, *SMALL, "--epochs", 1)
     assert code == 0, err
     plan, seen = read_plan(run), read_info(run / MODEL).training["datasets"]
-    assert (plan.datasets, plan.mix_in) == ((blobs.resolve(),), (old.resolve(),))
-    assert seen == {INFO.name: {"train": 8, "val": 4}, "old blobs, mixed in": {"train": 8, "val": 0}}
+    assert (plan.datasets, plan.mix_in) == ((blobs.resolve(),), (old.resolve(), older.resolve()))
+    assert seen == {INFO.name: {"train": 8, "val": 4}, "old blobs, mixed in": {"train": 16, "val": 0}}
     code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", blobs)
     assert code == 2
     assert "got other --mix-in" in err
-    code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", old, "--epochs", 1)
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--mix-in", old, "--mix-in", older, "--epochs", 1)
     assert err.startswith("nothing was left to train")
     assert with_smaller_batch(run, plan, run.with_name("new")).options["mix_in"] == plan.mix_in
 

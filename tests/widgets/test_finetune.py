@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from argparse import Namespace
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QWidget,
 )
-from tests.tiny import tiny_dataset
+from tests.tiny import INFO, tiny_dataset
 from tests.widgets.finetune_fakes import FakeLaunch, judging, report
 
 from napari_uml.config import TrainConfig
@@ -112,6 +113,32 @@ def test_without_a_list_the_dock_says_what_is_missing(make_dock: Any) -> None:
     panel = dock.panels[TrainPanel]
     assert not panel.train.isEnabled()
     assert panel.train.toolTip() == panel.message.text() == "Make or open a training list first."
+
+
+def test_what_is_kept_counts_the_data_that_are_mixed_in(make_dock: Any, blobs: Path, tmp_path: Path) -> None:
+    other = INFO.model_copy(update={"cls_classes": ("benign", "cyst")})
+    dock = make_dock(blobs)
+    panel = dock.panels[StartPanel]
+    dock.session.start_info = Namespace(task=other, focus=None, image_size=32)
+    assert "No longer found: cyst." in panel.kept.text()
+    dock.bench.choose_mix(tiny_dataset(tmp_path / "old", other))
+    assert panel.kept.text() == "Keeps what was learnt about lesion, benign, cyst. New and untrained: malignant."
+    assert not_ready(dock.session) == ""
+    dock.bench.choose_mix(None)
+    assert "No longer found: cyst." in panel.kept.text()
+
+
+def test_a_folder_that_cannot_be_mixed_in_is_said_at_once(make_dock: Any, blobs: Path, tmp_path: Path) -> None:
+    dock = make_dock(blobs)
+    (tmp_path / "empty").mkdir()
+    dock.bench.choose_mix(tmp_path / "empty")
+    assert dock.session.mix_in is None
+    assert "dataset.json" in dock.panels[TrainPanel].message.text()
+    other = INFO.model_copy(update={"seg_classes": ("nothing", "lesion")})
+    dock.bench.choose_mix(tiny_dataset(tmp_path / "other", other))
+    assert "background" in not_ready(dock.session)
+    assert not dock.panels[TrainPanel].train.isEnabled()
+    assert "background" in dock.panels[StartPanel].kept.text()
 
 
 def test_problems_of_the_list_keep_it_from_being_trained_on(make_dock: Any, blobs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,6 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
     plan, best, last = read_plan(run), load_checkpoint(run / BEST), load_checkpoint(run / LAST)
     own, mixed = ([read_dataset(folder) for folder in folders] for folders in (plan.datasets, plan.mix_in))
     part = [replace(dataset, records=_spread(dataset)) for dataset in (*own, *mixed)]
-    numbers = {d.info.name: {"train": len(d.annotated("train")), "val": len(d.annotated("val"))} for d in own}
-    numbers |= {f"{d.info.name}, mixed in": {"train": len(d.annotated("train")), "val": 0} for d in mixed}
     info = WeightsInfo(
         name=plan.name,
         title=plan.title,
@@ -60,7 +59,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         image_size=best.train.image_size,
         focus=plan.focus,
         training={
-            "datasets": numbers,
+            "datasets": _numbers(own, mixed),
             "settings": best.train.model_dump(mode="json"),
             "vertical_flip": plan.vertical_flip,
             "epoch": best.epoch,
@@ -77,6 +76,18 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
     )
     save_weights(run / MODEL if destination is None else destination, best.shown, info)
     return info
+
+
+def _numbers(own: Sequence[Dataset], mixed: Sequence[Dataset]) -> dict[str, dict[str, int]]:
+    """Annotated images of a split by data set; folders of one name are counted together."""
+    numbers: dict[str, Counter[str]] = {}
+    for dataset in own:
+        counts = numbers.setdefault(dataset.info.name, Counter())
+        counts.update(train=len(dataset.annotated("train")), val=len(dataset.annotated("val")))
+    for dataset in mixed:
+        counts = numbers.setdefault(f"{dataset.info.name}, mixed in", Counter(val=0))
+        counts.update(train=len(dataset.annotated("train")))
+    return {name: dict(counts) for name, counts in numbers.items()}
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_uml.data.samples import merge_tasks
+from napari_uml.data.tasks import merge_tasks
 from napari_uml.training.checks import check_settings
 from napari_uml.training.processes import together
 from napari_uml.training.trainer import Start, StepListener, Trainer

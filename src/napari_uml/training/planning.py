@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.kept import what_is_kept
-from napari_uml.data.samples import merge_tasks
+from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE, check_settings

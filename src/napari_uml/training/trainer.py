@@ -14,7 +14,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_uml.baselines.registry import make_network
-from napari_uml.data.samples import derive_seed, epoch_length, load_samples, merge_tasks
+from napari_uml.data.samples import derive_seed, epoch_length, load_samples
+from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import DatasetError, DivergedError, UMLError
 from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch

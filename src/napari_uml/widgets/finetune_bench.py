@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_uml.errors import UMLError, WeightsError
+from napari_uml.data.dataset import read_table
+from napari_uml.errors import DatasetError, UMLError, WeightsError
 from napari_uml.training.events import EpochDone, RunEnded, RunStarted, StepDone
 from napari_uml.training.job import TrainingJob, resumed, with_smaller_batch
 from napari_uml.training.plan import PLAN, read_plan
@@ -135,6 +136,15 @@ class FinetuneBench(QObject):
             except WeightsError as error:
                 self.report(error)
         session.name = free_name(name, {entry.name for entry in session.models})
+
+    def choose_mix(self, folder: Path | None) -> None:
+        """Train on another dataset folder as well, or on none; one that cannot be read is reported and not taken."""
+        try:
+            info = None if folder is None else read_table(folder)[0]
+        except DatasetError as error:
+            self.report(error)
+        else:
+            self.session.mix_info, self.session.mix_in, self.session.message = info, folder, None
 
     def refresh_runs(self) -> None:
         """Look for runs that nobody ended."""

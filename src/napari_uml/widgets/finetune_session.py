@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from napari_uml.config import TrainConfig
 from napari_uml.data.kept import what_is_kept
+from napari_uml.data.tasks import merge_tasks
+from napari_uml.errors import DatasetError
 from napari_uml.training.job import TrainingJob
 from napari_uml.training.lengths import Counts, Length, Part, settings_for
 from napari_uml.weights.info import NAME_PATTERN
@@ -88,8 +90,8 @@ class FinetuneSession:
         What learns, and for how long.
     changes
         Fields of `TrainConfig` that the user set; the others follow from part, length and number of images.
-    mix_in
-        Another dataset folder to train on as well, against forgetting.
+    mix_in, mix_info
+        Another dataset folder to train on as well, against forgetting, and its names.
     pace
         How fast this machine trains such a model; None: not measured.
     stage, step, reports
@@ -120,6 +122,7 @@ class FinetuneSession:
     length: Length = "quick"
     changes: dict[str, Any] = field(default_factory=dict)
     mix_in: Path | None = None
+    mix_info: DatasetInfo | None = None
     pace: Pace | None = None
     stage: Stage = Stage.IDLE
     step: Step = Step()
@@ -145,6 +148,18 @@ class FinetuneSession:
         if self.start == SCRATCH:
             values["start_share"] = 0.0
         return {**values, **self.changes}
+
+    def task(self) -> Task | None:
+        """What the new model will find and tell apart, with the names of the data that are mixed in; None: no list.
+
+        Raises
+        ------
+        DatasetError
+            When list and mixed-in data mean different things by one name.
+        """
+        if self.info is None or self.mix_info is None:
+            return self.info
+        return merge_tasks((self.info, self.mix_info))
 
     def job(self, run: Path) -> TrainingJob:
         """The run to start."""
@@ -213,7 +228,10 @@ def _choice_problem(session: FinetuneSession) -> str:
     if entry is not None and (entry.path is None or entry.problem):
         return entry.problem or "The start model is not downloaded; download it in the Analyse dock."
     try:
+        session.task()
         TrainConfig.model_validate(session.settings())
+    except DatasetError as error:
+        return str(error)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'Advanced settings'}: {first['msg']}."

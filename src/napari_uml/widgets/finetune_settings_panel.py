@@ -122,10 +122,10 @@ class SettingsPanel(Panel):
     def _on_mix(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose the original data")
         if name:
-            self.session.mix_in = Path(name)
+            self.bench.choose_mix(Path(name))
 
     def _on_unmix(self) -> None:
-        self.session.mix_in = None
+        self.bench.choose_mix(None)
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
+from napari_uml.errors import DatasetError
 from napari_uml.training.lengths import LENGTHS, settings_for
 from napari_uml.training.pace import in_words, seconds
 from napari_uml.widgets.amount import leave_wheel
@@ -65,7 +66,7 @@ class StartPanel(Panel):
         self.name.textEdited.connect(self._on_name)
         self.time.clicked.connect(self._on_time)
         events = self.session.events
-        for signal in (events.models, events.start, events.start_info, events.info):
+        for signal in (events.models, events.start, events.start_info, events.info, events.mix_info):
             signal.connect(self._show_start)
         for signal in (
             events.part, events.length, events.pace, events.counts, events.start_info, events.changes, events.mix_in
@@ -83,7 +84,11 @@ class StartPanel(Panel):
         items = [(entry.title, entry.name) for entry in session.models if entry.path is not None]
         fill(self.start, [*items, ("Nothing (random weights)", SCRATCH)], session.start)
         known = session.start_info.task if session.start_info is not None else None
-        self.kept.setText(kept_in_words(known, session.info) or "Choose a training list to see what is kept.")
+        try:
+            kept = kept_in_words(known, session.task())
+        except DatasetError as error:
+            kept = str(error)
+        self.kept.setText(kept or "Choose a training list to see what is kept.")
 
     def _show_lengths(self) -> None:
         session = self.session

@@ -86,7 +86,7 @@ class TrainPanel(Panel):
         events = self.session.events
         for signal in (
             events.stage, events.folder, events.counts, events.problems, events.models, events.start, events.part,
-            events.name, events.changes,
+            events.name, events.changes, events.mix_info,
         ):  # fmt: skip
             signal.connect(self._show_stage)
         for signal in (events.stage, events.step):
