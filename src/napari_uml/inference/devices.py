@@ -74,8 +74,8 @@ def choose_precision(precision: str, device: str) -> str:
 
 
 def cpu_is_fast_in_bf16() -> bool:
-    """Whether this CPU multiplies matrices in bfloat16 tiles (AMX); with AVX512-bf16 alone float32 is faster."""
-    return bool(torch.cpu._is_amx_tile_supported())
+    """Whether this CPU multiplies in bfloat16 (AMX, AVX512), not by emulation; see `benchmarks/precision.py`."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _cuda_count() -> int:
