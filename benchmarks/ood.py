@@ -2,10 +2,10 @@
 
     python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FOLDER]
 
-The gate is the one in the weights. Printed is, for noisy validation images of --trained-on and for the images of the
-other sets, the AUROC of the distance against the clean validation images, with its 95 % interval, and the share above
-the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device plays no part. -o
-writes the table, `ood-MODEL.csv` and `.md`.
+The gate is the one in the weights. Printed is, for noisy and otherwise damaged validation images of --trained-on and
+for the images of the other sets, the AUROC of the distance against the clean validation images, with its 95 % interval,
+and the share above the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device
+plays no part. -o writes the table, `ood-MODEL.csv` and `.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import csv
 import io
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,20 +25,25 @@ from napari_uml.data.view import network_view
 from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
 from napari_uml.evaluation.familiar import statistics_of
+from napari_uml.evaluation.robustness import PANEL
 from napari_uml.familiarity import picture_statistics
 from napari_uml.files import write_atomic
+from napari_uml.inference.corruptions import corrupt
+from napari_uml.results import Corruption
 from napari_uml.weights import find_weights, read_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_uml.data.dataset import Dataset
+    from napari_uml.data.dataset import Dataset, Split
     from napari_uml.familiarity import Familiarity
     from napari_uml.weights import WeightsInfo
 
+ORDER: tuple[Split, ...] = ("val", "test", "train")
 SIGMAS = (0.05, 0.1, 0.2)
+Damage: TypeAlias = "Callable[[NDArray[np.float32], int, int], NDArray[np.floating]]"
 Row: TypeAlias = tuple[str, int, float, float, float, float]
 HEADER = ("images", "n", "auroc", "low", "high", "above the threshold")
 
@@ -90,25 +96,38 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
 
 
 def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:
-    """A row for every sigma and every other set; of a set without validation images, its test or training images."""
+    """A row for every sigma, damage and other set; of a set without validation images, its test or training images."""
     clean = distances(gate, statistics_of(datasets, info, "val"))
-    for sigma in SIGMAS:
-        yield row(f"noise, sigma {sigma:g}", gate, clean, distances(gate, noisy_statistics(datasets, info, sigma)))
+    damages: dict[str, Damage] = {f"noise, sigma {sigma:g}": partial(noisy, sigma=sigma) for sigma in SIGMAS}
+    for kind, strengths in PANEL.items():
+        damages |= {f"{kind} {s:g}": partial(damaged, corruption=Corruption(kind, s)) for s in strengths}
+    for name, damage in damages.items():
+        yield row(name, gate, clean, distances(gate, damaged_statistics(datasets, info, damage)))
     for other in others:
-        split = next(split for split in ("val", "test", "train") if other.of_split(split))
+        split: Split = next(split for split in ORDER if other.of_split(split))
         yield row(f"{other.info.name}, {split}", gate, clean, distances(gate, statistics_of([other], info, split)))
 
 
-def noisy_statistics(datasets: list[Dataset], info: WeightsInfo, sigma: float) -> NDArray[np.float64]:
-    """Statistics of the validation images with noise on the network's input; grey images get grey noise."""
+def damaged_statistics(datasets: list[Dataset], info: WeightsInfo, damage: Damage) -> NDArray[np.float64]:
+    """Statistics of the validation images with a damage to the network's input."""
     rows = []
     for number, (dataset, record) in enumerate((d, r) for d in datasets for r in d.of_split("val")):
         pixels, _ = read_pair(dataset, record)
         view = network_view(pixels, info.image_size, info.task.channels)
         channels = 1 if pixels.ndim == 2 or info.task.channels == 1 else 3
-        noise = np.random.default_rng(number).normal(0, sigma, (*view.shape[:2], channels))
-        rows.append(picture_statistics((view + noise).clip(0, 1)))
+        rows.append(picture_statistics(damage(view, channels, number)))
     return np.array(rows)
+
+
+def noisy(view: NDArray[np.float32], channels: int, seed: int, sigma: float) -> NDArray[np.floating]:
+    """A view (S, S, C) with Gaussian noise; grey images have one channel of it."""
+    noise = np.random.default_rng(seed).normal(0, sigma, (*view.shape[:2], channels))
+    return (view + noise).clip(0, 1)
+
+
+def damaged(view: NDArray[np.float32], channels: int, seed: int, corruption: Corruption) -> NDArray[np.floating]:
+    """A view (S, S, C) with another damage, none of which is random."""
+    return np.moveaxis(corrupt(np.moveaxis(view, -1, 0), corruption), 0, -1)
 
 
 def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,4 +145,4 @@ def row(name: str, gate: Familiarity, clean: NDArray[np.float64], other: NDArray
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
