@@ -126,8 +126,9 @@ def noisy(view: NDArray[np.float32], channels: int, seed: int, sigma: float) -> 
 
 
 def damaged(view: NDArray[np.float32], channels: int, seed: int, corruption: Corruption) -> NDArray[np.floating]:
-    """A view (S, S, C) with another damage, none of which is random."""
-    return np.moveaxis(corrupt(np.moveaxis(view, -1, 0), corruption), 0, -1)
+    """A view (S, S, C) with another damage, none of which is random; grey images are damaged in one channel."""
+    picture = corrupt(np.moveaxis(view[..., :channels], -1, 0), corruption)
+    return np.broadcast_to(np.moveaxis(picture, 0, -1), view.shape)
 
 
 def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.float64]:

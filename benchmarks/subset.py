@@ -5,7 +5,7 @@
         --rename benign_keratosis=seborrheic_keratosis
 
 Only training images are drawn, the same ones every time; classes that are not named are left out, and a class with
-fewer images gives all of them. The shipped models' cards name the folders that were made so.
+fewer images gives all of them. The commands in the models' cards name the folders that were made so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from finetune_gain import moved, renamed
 
-from napari_uml.data.dataset import Dataset, read_dataset, write_dataset
+from napari_uml.data.dataset import Dataset, DatasetInfo, read_dataset, write_dataset
 
 
 def main() -> None:
@@ -32,7 +32,12 @@ def main() -> None:
     wanted = {name: int(images) for name, images in args.classes}
     if unknown := set(wanted) - set(source.info.cls_classes):
         parser.error(f"expected classes of {args.source}, {', '.join(source.info.cls_classes)}, got {unknown}")
+    if unknown := {name for name, _ in args.rename} - set(wanted):
+        parser.error(f"expected to rename classes that are drawn, got {unknown}")
+    if (args.output / "index.csv").exists():
+        parser.error(f"expected a new folder, {args.output} holds a data set")
     drawn = renamed(subset(source, wanted), dict(args.rename))
+    DatasetInfo.model_validate(drawn.info.model_dump())  # two classes or more, no name twice
     write_dataset(args.output, drawn.info, [moved(source, record, "train", args.output) for record in drawn.records])
     print(f"{args.output}: {len(drawn.records)} images")
 
@@ -47,7 +52,8 @@ def subset(source: Dataset, wanted: dict[str, int]) -> Dataset:
             left[record.label] -= 1
             records.append(record)
     classes = tuple(name for name in source.info.cls_classes if name in wanted)
-    info = source.info.model_copy(update={"cls_classes": classes})
+    former = {name: names for name, names in source.info.former_classes.items() if name in wanted}
+    info = source.info.model_copy(update={"cls_classes": classes, "former_classes": former})
     return Dataset(source.folder, info, tuple(records))
 
 

@@ -148,12 +148,14 @@ def test_probabilities_of_a_model_without_evidence_are_measured_as_they_are() ->
     assert measure_slice(stack, 1, FUNDUS) == expected
 
 
-def test_the_chance_of_an_error_is_that_of_the_structure_shown_in_every_slice() -> None:
+def test_the_doubt_is_that_in_the_structure_shown_in_every_slice() -> None:
     p = certain(fundus()) * 0.7 + 0.1
     sure, unlike = predicted(fundus(), p, 0.2), predicted(np.zeros_like(fundus()), p, 0.2)
     stack = stack_predictions([sure, unlike])
-    np.testing.assert_allclose(stack.pixel_error_chance[0], 0.2, atol=1e-6)
-    np.testing.assert_allclose(stack.pixel_error_chance[1], np.where(fundus() == 0, 0.2, 0.9), atol=1e-6)
+    np.testing.assert_allclose(stack.pixel_doubt[0], 0.2, atol=1e-6)
+    np.testing.assert_allclose(stack.pixel_doubt[1], np.where(fundus() == 0, 0.2, 0.9), atol=1e-6)
+    with_evidence = replace(stack, pixel_belief=stack.pixel_belief * 0.7, measure="vacuity")  # u = 0.2, a third each
+    np.testing.assert_allclose(with_evidence.pixel_doubt[0], 1 - 0.8 * 0.7 - 0.2 / 3, atol=1e-6)
 
 
 def test_measuring_what_nobody_looked_at_leaves_the_prediction_as_it_is() -> None:

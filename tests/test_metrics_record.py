@@ -169,19 +169,19 @@ def test_ignored_pixels_count_nowhere() -> None:
     assert image("a", found, np.full_like(truth, IGNORE_INDEX)).mask is None
 
 
-def test_the_chance_of_an_error_finds_wrong_pixels_that_u_misses() -> None:
+def test_the_doubt_finds_wrong_pixels_that_u_misses() -> None:
     truth, found = eye_mask(), eye_mask()
     found[0, :8] = 1
     truth[31] = IGNORE_INDEX
     scores = image_scores(
         TASK, group="a", mask=found, pixel_uncertainty=np.full(found.shape, 0.1),
         class_probability=np.array([0.5, 0.5]), class_uncertainty=0.5, true_mask=truth,
-        pixel_error_chance=np.where(found != truth, 0.4, 0.05),
+        pixel_doubt=np.where(found != truth, 0.4, 0.05),
     )  # fmt: skip
     result = metrics_record([scores], TASK)
     assert result["auroc_pixel_error"].value == 0.5
     assert result["auroc_pixel_error_p"].value == 1.0
-    assert scores.mask.by_chance.sum() == (truth != IGNORE_INDEX).sum()
+    assert scores.mask.by_doubt.sum() == (truth != IGNORE_INDEX).sum()
     assert "auroc_pixel_error_p" not in metrics_record([image("a", found, truth)], TASK)
 
 

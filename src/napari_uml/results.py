@@ -290,14 +290,19 @@ class Prediction:
         return self.pixel_belief + np.expand_dims(self.pixel_uncertainty, axis) / np.float32(len(self.structure_names))
 
     @property
-    def pixel_error_chance(self) -> Float:
-        """Expected probability that a pixel's structure in `mask` is wrong, 1 - p, shape of `mask`, in [0, 1].
+    def pixel_doubt(self) -> Float:
+        """The doubt 1 - p in the structure that `mask` names, shape of `mask`, in [0, 1].
 
-        It is high where evidence lacks, as u is, and also where there is as much of it for two structures.
+        It is high where evidence lacks, as u is, and also where there is as much of it for two structures. p is that
+        of `pixel_probability`: of the mutual mask's distribution where `mask_map` says so, and outside `looked_at`,
+        where there is no belief, only of u.
         """
         axis = self.mask.ndim - 2
-        shown = np.take_along_axis(self.pixel_probability, np.expand_dims(self.mask, axis).astype(np.intp), axis)
-        return np.clip(1 - shown.squeeze(axis), 0, 1)
+        named = np.expand_dims(self.mask, axis).astype(np.intp)
+        p = np.take_along_axis(self.pixel_belief, named, axis).squeeze(axis)
+        if self.measure == "vacuity":
+            p = p + self.pixel_uncertainty / np.float32(len(self.structure_names))
+        return np.clip(1 - p, 0, 1)
 
 
 def stack_predictions(slices: Sequence[Prediction]) -> Prediction:

@@ -67,6 +67,15 @@ def test_precision_is_half_where_the_device_computes_in_it(
     assert choose_precision("float32", "cuda:0") == "float32"
 
 
+@pytest.mark.parametrize("asked", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
+def test_a_cpu_is_asked_for_bf16_in_every_way_that_torch_has(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not devices.cpu_is_fast_in_bf16()
+    monkeypatch.setattr(torch.cpu, asked, lambda: True, raising=False)
+    assert devices.cpu_is_fast_in_bf16()
+
+
 def test_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="among auto, float32, bf16, fp16, got 'half'"):
         choose_precision("half", "cpu")

@@ -197,14 +197,14 @@ def test_belief_layers_come_and_go_with_their_box(
     assert "scan belief lesion" not in viewer.layers
 
 
-def test_the_chance_of_error_layer_is_one_minus_p_of_the_structure_shown(
+def test_the_doubt_layer_is_one_minus_p_of_the_structure_shown(
     qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
 ) -> None:
     viewer.add_image(RNG.random((32, 40)), name="scan")
     run(qtbot, dock)
-    dock.panels[ExtraPanel].boxes["Chance of error"].setChecked(True)
-    qtbot.waitUntil(lambda: "scan chance of error" in viewer.layers)
-    prediction, shown = dock.session.result.prediction, viewer.layers["scan chance of error"].data
+    dock.panels[ExtraPanel].boxes["Doubt 1 - p"].setChecked(True)
+    qtbot.waitUntil(lambda: "scan doubt" in viewer.layers)
+    prediction, shown = dock.session.result.prediction, viewer.layers["scan doubt"].data
     for number, p in enumerate(prediction.pixel_probability):
         np.testing.assert_allclose(shown[prediction.mask == number], 1 - p[prediction.mask == number], atol=1e-6)
 

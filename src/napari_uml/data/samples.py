@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_uml.config import Task
 from napari_uml.data.dataset import IGNORE, read_pair
 from napari_uml.data.resize import as_channels, find_focus, mask_to_input, squash
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_uml.config import Focus
+    from napari_uml.config import Focus, Task
     from napari_uml.data.dataset import Dataset, Record, Split
 
 

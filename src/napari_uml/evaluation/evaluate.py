@@ -77,7 +77,7 @@ def score_images(
             true_mask=renumbered(mask, dataset.info, task) if "mask" in prediction.answers else None,
             label=task.cls_classes.index(record.label) if record.label and "class" in prediction.answers else None,
             disputed=read_disputed(dataset, record),
-            pixel_error_chance=prediction.pixel_error_chance,
+            pixel_doubt=prediction.pixel_doubt,
         )
 
 

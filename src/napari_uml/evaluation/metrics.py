@@ -30,8 +30,8 @@ def metrics_record(
 
     Images without a mask or a label take part in what they can, and n says how many did. Images are ranked by their u
     for `aurc` and `risk_at_80` (the least uncertain are kept) and `auroc_misclassified`, pixels by theirs for
-    `auroc_pixel_error`, `ueo` and `auroc_experts` (do experts disagree where u is high?), and by their chance of an
-    error 1 - p for `auroc_pixel_error_p`; the pixels of all images are counted together there. `ece` is that of the
+    `auroc_pixel_error`, `ueo` and `auroc_experts` (do experts disagree where u is high?), and by their
+    doubt 1 - p for `auroc_pixel_error_p`; the pixels of all images are counted together there. `ece` is that of the
     class chosen, in 15 bins; `ece_adaptive` has as many images in each bin. `nsd` is the normalised surface Dice at a
     tolerance of 1 % of the image's shorter side.
 
@@ -158,7 +158,7 @@ def _figures(scores: Sequence[ImageScores], task: Task) -> Iterator[_Figure]:
         histograms = np.stack([m.histograms for m in masks]).astype(np.float64)
         yield _Figure("auroc_pixel_error", annotated, partial(uncertainty.pixel_auroc, histograms=histograms))
         yield _Figure("ueo", annotated, partial(uncertainty.error_overlap, histograms=histograms))
-        yield from _counted_figures("auroc_pixel_error_p", [s.mask.by_chance if s.mask else None for s in scores])
+        yield from _counted_figures("auroc_pixel_error_p", [s.mask.by_doubt if s.mask else None for s in scores])
         yield from _counted_figures("auroc_experts", [s.mask.disagreement if s.mask else None for s in scores])
     yield _mean("u_image", np.array([s.class_uncertainty for s in scores]))
     yield _mean("u_pixel", np.array([s.pixel_uncertainty for s in scores]))

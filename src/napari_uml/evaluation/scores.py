@@ -40,8 +40,8 @@ class MaskScores:
         Absolute error of the vertical cup/disc ratio; None where it is not declared or the truth has no disc.
     disagreement
         (2, U_BINS) pixels on which the experts agree, and on which they do not, by u; None: a single annotation.
-    by_chance
-        (2, U_BINS) right and wrong pixels by the chance 1 - p of an error; None: not known.
+    by_doubt
+        (2, U_BINS) right and wrong pixels by the doubt 1 - p; None: not known.
     """
 
     confusion: NDArray[np.int64]
@@ -49,7 +49,7 @@ class MaskScores:
     surfaces: Mapping[str, SurfaceScores]
     ratio_error: float | None
     disagreement: NDArray[np.int64] | None = None
-    by_chance: NDArray[np.int64] | None = None
+    by_doubt: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +90,7 @@ def image_scores(
     label: int | None = None,
     distances: bool = True,
     disputed: NDArray[np.bool_] | None = None,
-    pixel_error_chance: NDArray[np.floating] | None = None,
+    pixel_doubt: NDArray[np.floating] | None = None,
 ) -> ImageScores:
     """Compare the answer for one image with the truth, at the stored image's size.
 
@@ -113,8 +113,8 @@ def image_scores(
         Compute surface distances, about 5 ms a structure at 512 x 512.
     disputed
         (H, W) where several experts do not agree; None: a single annotation.
-    pixel_error_chance
-        (H, W) probability 1 - p that the pixel's structure is wrong; None: not asked.
+    pixel_doubt
+        (H, W) 1 - p of the structure that `mask` names, in [0, 1]; None: not asked.
 
     Raises
     ------
@@ -123,9 +123,11 @@ def image_scores(
     """
     _check_class(task, class_probability, label)
     _check_maps(mask, pixel_uncertainty, true_mask)
+    if pixel_doubt is not None:
+        _check_maps(mask, pixel_doubt, true_mask)
     compared = None
     if true_mask is not None and bool((true_mask != IGNORE_INDEX).any()):
-        compared = _compare(task, true_mask, mask, pixel_uncertainty, distances, disputed, pixel_error_chance)
+        compared = _compare(task, true_mask, mask, pixel_uncertainty, distances, disputed, pixel_doubt)
     return ImageScores(
         group=group,
         class_probability=np.asarray(class_probability, dtype=np.float64),
@@ -148,7 +150,7 @@ def _compare(
     pixel_uncertainty: NDArray[np.floating],
     distances: bool,
     disputed: NDArray[np.bool_] | None,
-    chance: NDArray[np.floating] | None,
+    doubt: NDArray[np.floating] | None,
 ) -> MaskScores:
     known = true_mask != IGNORE_INDEX
     wrong = (true_mask != mask)[known]
@@ -160,7 +162,7 @@ def _compare(
         surfaces=_surfaces(task, truth, found) if distances else {},
         ratio_error=_ratio_error(task, truth, found),
         disagreement=None if disputed is None else uncertainty_histogram(pixel_uncertainty, disputed),
-        by_chance=None if chance is None else uncertainty_histogram(chance[known], wrong),
+        by_doubt=None if doubt is None else uncertainty_histogram(doubt[known], wrong),
     )
 
 

@@ -92,7 +92,7 @@ def risk_at_coverage(draws: Array, uncertainty: Array, wrong: Flags, coverage: f
 
 
 def uncertainty_histogram(uncertainty: NDArray[np.floating], wrong: Flags) -> NDArray[np.int64]:
-    """Count the pixels by u and by whether their structure is right.
+    """Count the pixels by u, or another doubt, and by whether their structure is right.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def uncertainty_histogram(uncertainty: NDArray[np.floating], wrong: Flags) -> ND
 
 
 def pixel_auroc(draws: Array, histograms: Array) -> Array:
-    """AUROC of u for finding the wrong pixels, over the pixels of all images drawn.
+    """AUROC of what was counted, u or another doubt, for finding the wrong pixels, over the pixels of all images drawn.
 
     Parameters
     ----------

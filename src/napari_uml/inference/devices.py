@@ -75,7 +75,8 @@ def choose_precision(precision: str, device: str) -> str:
 
 def cpu_is_fast_in_bf16() -> bool:
     """Whether this CPU multiplies in bfloat16 (AMX, AVX512), not by emulation; see `benchmarks/precision.py`."""
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    questions = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # older versions of torch lack them
+    return any(getattr(torch.cpu, question, bool)() for question in questions)
 
 
 def _cuda_count() -> int:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DISAGREEMENT_COLOR, UNION_COLOR = "#FF3B30", "#FFFFFF"
 OUTLINE_WIDTH = 2
-GUESS = 0.5
-"""Chance of an error where two structures are equally likely."""
+EVEN_ODDS = 0.5
+"""Doubt 1 - p where two structures are equally likely."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +71,12 @@ def belief_layers(result: Result) -> tuple[ExtraLayer, ...]:
     return _per_structure("belief", result.prediction.pixel_belief, 1.0, result.loaded.info.task)
 
 
-def chance_layers(result: Result) -> tuple[ExtraLayer, ...]:
-    """The chance that a pixel's structure is wrong, from 0 to that of a guess between two."""
+def doubt_layers(result: Result) -> tuple[ExtraLayer, ...]:
+    """The doubt 1 - p in the structure of every pixel; the colours end where two are equally likely."""
     if "mask" not in result.prediction.answers:
         return ()
-    style = {**uncertainty_style(), "contrast_limits": (0.0, GUESS)}
-    return (ExtraLayer("chance of error", result.prediction.pixel_error_chance, style),)
+    style = {**uncertainty_style(), "contrast_limits": (0.0, EVEN_ODDS)}
+    return (ExtraLayer("doubt", result.prediction.pixel_doubt, style),)
 
 
 def mutual_layers(result: Result) -> tuple[ExtraLayer, ...]:
@@ -150,11 +150,11 @@ def _per_structure(role: str, maps: NDArray[np.float32], largest: float, task: T
 EXTRA_KINDS = (
     ExtraKind("Belief per structure", "One layer a structure: its belief mass, 0 to 1.", False, belief_layers),
     ExtraKind(
-        "Chance of error",
-        "1 - p of the structure that each pixel got, 0 to 0.5. Unlike u it is high on borders, too, where there is "
-        "evidence for both sides.",
+        "Doubt 1 - p",
+        "1 - p of the structure that each pixel got, in colours from 0 to 0.5. Unlike u it is high on borders, too, "
+        "where there is evidence for both sides.",
         False,
-        chance_layers,
+        doubt_layers,
     ),
     ExtraKind("Mutual mask M", "What the mutual decoder sees before the final mask S is made.", True, mutual_layers),
     ExtraKind(

@@ -27,7 +27,7 @@ class ExtraPanel(Panel):
     title = "More layers"
     tour = (
         "<b>More layers</b> show what led to the mask: the belief in each structure, the mutual and the reliable mask, "
-        "and where mutual and final mask disagree; each pixel's chance of an error; and outlines "
+        "and where mutual and final mask disagree; the doubt 1 - p in each pixel; and outlines "
         "inside and around each structure."
     )
 
