@@ -1,11 +1,11 @@
 """A smaller copy of a data set, to train on beside others: so many images of each class, drawn at random.
 
     python benchmarks/subset.py DATA/acrima -o OUT --classes normal=150 glaucoma=150
-    python benchmarks/subset.py DATA/ham10000 -o OUT --classes nevus=900 benign_keratosis=900 \
+    python benchmarks/subset.py DATA/ham10000 -o OUT --classes nevus=1000 melanoma=1200 benign_keratosis=900 \
         --rename benign_keratosis=seborrheic_keratosis
 
 Only training images are drawn, the same ones every time; classes that are not named are left out, and a class with
-fewer images gives all of them. The commands in the models' cards name the folders that were made so.
+fewer images gives all of them. These two are the `acrima-300` and `ham-3` of the shipped models.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import random
 from pathlib import Path
 
 from finetune_gain import moved, renamed
+from pydantic import ValidationError
 
 from napari_uml.data.dataset import Dataset, DatasetInfo, read_dataset, write_dataset
 
@@ -37,7 +38,10 @@ def main() -> None:
     if (args.output / "index.csv").exists():
         parser.error(f"expected a new folder, {args.output} holds a data set")
     drawn = renamed(subset(source, wanted), dict(args.rename))
-    DatasetInfo.model_validate(drawn.info.model_dump())  # two classes or more, no name twice
+    try:
+        DatasetInfo.model_validate(drawn.info.model_dump())  # two classes or more, no name twice
+    except ValidationError as error:
+        parser.error(str(error.errors(include_url=False)[0]["msg"]))
     write_dataset(args.output, drawn.info, [moved(source, record, "train", args.output) for record in drawn.records])
     print(f"{args.output}: {len(drawn.records)} images")
 

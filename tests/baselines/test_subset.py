@@ -33,10 +33,31 @@ def test_a_part_is_drawn_from_the_training_images_and_renamed(tmp_path: Path, mo
     assert not check_images(one)
 
 
-def test_a_class_that_the_data_lack_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--classes", "cyst=1"), "cyst"),
+        (("--classes", "benign=1"), "2 items"),
+        (("--classes", "benign=1", "malignant=1", "--rename", "malignant=benign"), "benign"),
+        (("--classes", "benign=1", "malignant=1", "--rename", "cyst=lump"), "cyst"),
+    ],
+)
+def test_classes_that_make_no_data_set_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    words: str,
 ) -> None:
     with pytest.raises(SystemExit):
-        draw(monkeypatch, tiny_dataset(tmp_path / "source"), tmp_path / "out", "--classes", "cyst=1")
-    assert "cyst" in capsys.readouterr().err
+        draw(monkeypatch, tiny_dataset(tmp_path / "source"), tmp_path / "out", *options)
+    assert words in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_data_set_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tiny_dataset(tmp_path / "source")
+    table = (source / "index.csv").read_bytes()
+    with pytest.raises(SystemExit):
+        draw(monkeypatch, source, source, "--classes", "benign=1", "malignant=1")
+    assert (source / "index.csv").read_bytes() == table
