@@ -1,14 +1,15 @@
 """What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
 
     python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part all] [--targets drishti]
+        [--starts fundus=MODEL.safetensors]
 
-DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, and
-from its weights a fundus model on refuge and acrima; then each is fine-tuned, as the dock's "quick" does, on n images
-of ham10000 or drishti, several draws each, and start and new model are compared on the rest of the target and on the
-old validation images. OUT keeps every run and every result, as `finetune_gain.csv` and, summed up, `.md`; the same
-command goes on where it stopped. `--targets` does a part, into files of its own, so that two processes can share the
-work; begun one after the other, the second waits for a start model that the first one trains. Without `--targets` all
-parts come into one table. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
+DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, a
+fundus model on refuge and acrima (or `--starts` names weights that were trained on these); then each is fine-tuned, as
+the dock's "quick" does, on n images of ham10000 or drishti, several draws each, and start and new model are compared on
+the rest of the target and on the old validation images. OUT keeps every run and what it said of every image, and the
+results as `finetune_gain.csv` and, summed up, `.md`; the same command goes on where it stopped. `--targets` does a
+part, into files of its own, so that two processes can share the work. Without `--targets` all parts come into one
+table. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from study import refuse_other
+import numpy as np
+from study import Scores, read_scores, refuse_other, write_scores
+from study_table import RESAMPLES, SEED, figures, over_seeds
 
 from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_dataset
-from napari_uml.evaluation.compare import compare
-from napari_uml.evaluation.comparison import read_comparison, write_comparison
+from napari_uml.evaluation.bootstrap import interval, resample
+from napari_uml.evaluation.evaluate import score_images
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.lengths import settings_for
@@ -41,17 +43,17 @@ from napari_uml.weights import read_info
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_uml.evaluation.comparison import Comparison
-
 COLUMNS = ("target", "images", "draw", "on", "figure", "before", "after", "difference", "low", "high", "n", "minutes")
-FIGURES = ("dice_present/", "auc")
+FIGURES = ("Dice", "AUC")
+ALL = "all"
+"""What stands for the draw in the rows of all draws together."""
 SMALL = {"image_size": 64, "start_size": 64, "epochs": 1, "batch_size": 4}
 LARGEST_REST = 400
 """Images of the rest of the target that the models are compared on, at most, drawn at random."""
 VALIDATED = 0.25
 """Share of the drawn images that the best epoch is chosen by; at least two."""
-COMPARED = ("target.json", "old-*.json")
-"""The comparisons that are kept beside a run."""
+SCORED = "*.json.gz"
+"""What the models said of the images, kept beside a run."""
 WAIT = 10.0
 """Seconds between two looks whether another process still trains a run."""
 
@@ -60,8 +62,7 @@ WAIT = 10.0
 class Case:
     """A start model's data and training, the target, the numbers of images to fine-tune on.
 
-    `renamed` pairs a class of the target with what the start's data call it; `parent` is a start model of another case
-    whose weights this one begins from.
+    `renamed` pairs a class of the target with what the start's data call it.
     """
 
     start: str
@@ -69,9 +70,11 @@ class Case:
     target: str
     images: tuple[int, ...]
     options: tuple[tuple[str, Any], ...]
-    parent: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
 
+
+BEGINNING = {"preset": "light", "pretrained": True, "batch_size": 8}
+"""Of both start models: encoders that were taught on photographs of things."""
 
 CASES = (
     Case(
@@ -79,7 +82,10 @@ CASES = (
         ("isic",),
         "ham10000",
         (20, 40, 80),
-        options=(("vertical_flip", True), ("epochs", 12), ("start_size", 96), ("image_size", 128)),
+        options=(
+            ("vertical_flip", True), ("epochs", 9), ("start_size", 112), ("image_size", 160), ("learning_rate", 5e-4),
+            ("annealing_epochs", 3),
+        ),
         renamed=(("benign_keratosis", "seborrheic_keratosis"),),
     ),
     Case(
@@ -87,11 +93,33 @@ CASES = (
         ("refuge", "acrima"),
         "drishti",
         (10, 20, 37),
-        options=(("focus", ("disc",)), ("epochs", 6), ("start_size", 128), ("image_size", 192)),
-        parent="dermoscopy",
+        options=(
+            ("focus", ("disc",)), ("epochs", 14), ("start_size", 160), ("image_size", 256), ("kl_scale", 0.5),
+            ("annealing_epochs", 4), ("balanced", 0.6),
+        ),
     ),
-)
-"""Neither start model saw its target, nor did the parent: the fundus model begins from the dermoscopy model."""
+)  # fmt: skip
+"""Neither start model saw its target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the start model and the new one of a draw said of the same images.
+
+    Attributes
+    ----------
+    about
+        Target, number of images, draw, and what was looked at.
+    before, after
+        Of the start model and the new one.
+    minutes
+        Of the training.
+    """
+
+    about: tuple[str, int, int, str]
+    before: Scores
+    after: Scores
+    minutes: float
 
 
 def main() -> None:
@@ -103,22 +131,33 @@ def main() -> None:
     parser.add_argument("--part", choices=("heads", "decoders", "all"), default="all")
     targets = [case.target for case in CASES]
     parser.add_argument("--targets", nargs="+", choices=targets, default=targets, help="to do a part of it")
+    parser.add_argument("--starts", nargs="+", type=start_of, default=(), help="CASE=MODEL: not trained, but this one")
     parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
     args = parser.parse_args()
 
-    rows, name = [], table_name(args.targets)
+    found, name = [], table_name(args.targets)
     for case in (case for case in CASES if case.target in args.targets):
-        if lacking := [n for n in data_of(case, args.output) if not (args.data / n / "index.csv").is_file()]:
+        if lacking := [n for n in (*case.sources, case.target) if not (args.data / n / "index.csv").is_file()]:
             print(f"{case.start}: left out, {args.data} lacks {', '.join(lacking)}", flush=True)
             continue
-        for row in measure(case, args):
-            rows.append(row)
-            print("  ".join(map(str, row)), flush=True)
-            write_table(args.output / f"{name}.csv", rows)
-    if rows:
+        for measured in measure(case, args):
+            found.append(measured)
+            print("\n".join("  ".join(map(str, row)) for row in rows_of([measured])), flush=True)
+    if found:
+        rows = rows_of(found)
         text = summary(rows)
         print(text)
+        write_table(args.output / f"{name}.csv", rows)
         write_atomic(args.output / f"{name}.md", text)
+
+
+def start_of(text: str) -> tuple[str, Path]:
+    """CASE=MODEL of the command line."""
+    case, _, model = text.partition("=")
+    if case not in {case.start for case in CASES} or not Path(model).is_file():
+        starts = " or ".join(case.start for case in CASES)
+        raise argparse.ArgumentTypeError(f"expected {starts}, =, and a file of weights, got {text!r}")
+    return case, Path(model)
 
 
 def table_name(targets: Sequence[str]) -> str:
@@ -127,22 +166,8 @@ def table_name(targets: Sequence[str]) -> str:
     return "-".join(["finetune_gain", *(part if len(part) < len(CASES) else [])])
 
 
-def data_of(case: Case, out: Path) -> list[str]:
-    """The data sets that a case needs, and those of its parent's start model while that is not trained."""
-    names = [*case.sources, case.target]
-    while case.parent and not finished(out / case.parent):
-        case = parent_of(case)
-        names += case.sources
-    return names
-
-
-def parent_of(case: Case) -> Case:
-    """The case that a case's start model begins from."""
-    return next(other for other in CASES if other.start == case.parent)
-
-
-def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
-    """The rows of a case."""
+def measure(case: Case, args: argparse.Namespace) -> Iterator[Measured]:
+    """What start and new models say, one after the other."""
     out, small = args.output, args.small
     target = renamed(read_dataset(args.data / case.target), dict(case.renamed))
     start, sources = start_model(case, args), sources_of(case, args)
@@ -154,15 +179,21 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
             minutes = float(str(read_info(model).training["seconds"])) / 60
             old = [source for source in sources if read_dataset(source).of_split("val")]
             for name, held_out in (("target", rest), *((f"old: {source.name}", source) for source in old)):
-                found = compared(start, model, held_out, folder / f"{name.replace(': ', '-')}.json")
-                yield from rows_of(found, (case.target, images, draw, name), minutes)
+                file = f"{name.replace(': ', '-')}.json.gz"
+                # of the old images the start model says the same in every draw
+                first = folder / f"start-{file}" if held_out == rest else out / f"start-{file}"
+                before, after = scored(start, held_out, first), scored(model, held_out, folder / file)
+                yield Measured((case.target, images, draw, name), before, after, minutes)
 
 
 def start_model(case: Case, args: argparse.Namespace) -> Path:
-    """A model of a case's sources, which never saw the target, after its parent; a small one has hardly learnt."""
-    begins = {"from": start_model(parent_of(case), args)} if case.parent else {"preset": "compact"}
+    """A model of a case's sources, which never saw the target; a small one has hardly learnt."""
+    given = dict(args.starts).get(case.start)
+    if given is not None:
+        return given  # type: ignore[no-any-return]
     run: Path = args.output / case.start
-    train(run, sources_of(case, args), {**begins, **dict(case.options)}, SMALL if args.small else {})
+    beginning = {**BEGINNING, **({"preset": "compact", "pretrained": False} if args.small else {})}
+    train(run, sources_of(case, args), {**beginning, **dict(case.options)}, SMALL if args.small else {})
     return run / MODEL
 
 
@@ -183,7 +214,7 @@ def fine_tuned(start: Path, folder: Path, run: Path, part: str, small: bool) -> 
 def train(run: Path, folders: Sequence[Path], options: dict[str, Any], settings: dict[str, Any]) -> None:
     """Train to the end, or go on with a run that was stopped; nothing happens when it is done.
 
-    What was compared with an earlier model of the run is removed. When another process trains it, wait.
+    What an earlier model of the run said is removed. When another process trains it, wait.
     """
     if trained_elsewhere(run):
         print(f"{run}: another process trains it; waiting", flush=True)
@@ -194,7 +225,7 @@ def train(run: Path, folders: Sequence[Path], options: dict[str, Any], settings:
         check_same(run, {**options, **settings})
     if finished(run):
         return
-    for path in (path for pattern in COMPARED for path in run.parent.glob(pattern)):
+    for path in run.parent.glob(SCORED):
         path.unlink(missing_ok=True)
     words = ["--resume"] if going_on else command_words(folders, {**options, **settings})
     subprocess.run([sys.executable, "-m", "napari_uml", "train", *words, "--output", str(run)], check=True)
@@ -218,6 +249,7 @@ def check_same(run: Path, wanted: dict[str, Any]) -> None:
     plan = read_plan(run)
     begun = {
         **plan.settings.model_dump(), "preset": plan.preset, "from": of_run(plan.start),
+        "pretrained": plan.network.class_encoder.pretrained,
         "focus": plan.focus.structures if plan.focus else (), "vertical_flip": plan.vertical_flip,
     }  # fmt: skip
     start = {"from": of_run(wanted["from"])} if "from" in wanted else {}
@@ -284,41 +316,84 @@ def smaller(source: Path, folder: Path, images: int) -> Path:
     return folder
 
 
-def compared(start: Path, model: Path, folder: Path, path: Path) -> Comparison:
-    """Start and new model on the validation images of a folder; read when it was found before."""
+def scored(model: Path, folder: Path, path: Path) -> Scores:
+    """What a model says of the validation images of a folder; read when it was asked before."""
     if not path.exists():
-        write_comparison(path, compare(UMLPredictor.load(start), UMLPredictor.load(model), folder))
-    return read_comparison(path)
+        predictor, dataset = UMLPredictor.load(model), read_dataset(folder)
+        scores = list(score_images(predictor, dataset, "val"))
+        write_scores(path, scores, dataset.of_split("val"), predictor.info.task)
+    return read_scores(path, {})
 
 
-def rows_of(found: Comparison, about: tuple[Any, ...], minutes: float) -> Iterator[tuple[Any, ...]]:
-    """A row a figure that both models have."""
-    before = found.before.metrics if found.before else {}
-    for name, change in found.difference.items():
-        if name.startswith(FIGURES[0]) or name == FIGURES[1]:
-            ends = [None if end is None else round(end, 4) for end in (change.low, change.high)]
-            values = [round(v, 4) for v in (before[name].value, found.after.metrics[name].value, change.value)]
-            yield (*about, name, *values, *ends, change.n, round(minutes, 1))
+def rows_of(found: Sequence[Measured]) -> list[tuple[Any, ...]]:
+    """A row a figure and draw, with a bootstrap interval of the change; then one of all draws, if there are several.
+
+    Patients or lesions are drawn for both models together, and for all draws together, so that one who is in the rest
+    of several draws counts there as often; the draws are drawn, too.
+    """
+    rows = []
+    for draws in of_draws(found):
+        target, images, _, on = draws[0].about
+        names = np.unique(np.concatenate([measured.before.groups for measured in draws]))
+        drawn = np.concatenate([np.ones((1, len(names))), *resample(names, RESAMPLES, SEED)])
+        before, after = [], []
+        for measured in draws:
+            own = drawn[:, np.searchsorted(names, measured.before.groups)]
+            before.append(wanted_figures(measured.before, own))
+            after.append(wanted_figures(measured.after, own))
+            n, minutes = len(measured.before.groups), measured.minutes
+            rows += [(*measured.about, *row, n, round(minutes, 1)) for row in changes(before[-1], after[-1])]
+        if len(draws) > 1:
+            both = changes(over_seeds(before, len(drawn)), over_seeds(after, len(drawn)))
+            slowest = round(max(measured.minutes for measured in draws), 1)
+            rows += [(target, images, ALL, on, *row, len(names), slowest) for row in both]
+    return rows
+
+
+def of_draws(found: Sequence[Measured]) -> list[list[Measured]]:
+    """The draws of one target, number of images, and what was looked at, together."""
+    draws: dict[tuple[Any, ...], list[Measured]] = {}
+    for measured in found:
+        target, images, _, on = measured.about
+        draws.setdefault((target, images, on), []).append(measured)
+    return list(draws.values())
+
+
+def wanted_figures(scores: Scores, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Dice and AUC by name, (R,) for (R, N) draws."""
+    all_figures = figures(scores, draws)
+    return {name: all_figures[name] for wanted in FIGURES for name in all_figures if name.split()[0] == wanted}
+
+
+def changes(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+    """Figure, before, after, change and its interval; the first of (R,) values is that of the images as they are."""
+    for name in (name for name in before if name in after):
+        change = after[name] - before[name]
+        if np.isfinite(change[0]):
+            low, high = interval(change[0], change[1:]) or (change[0], change[0])
+            values = (before[name][0], after[name][0], change[0], low, high)
+            yield (name, *(round(float(value), 4) for value in values))
 
 
 def summary(rows: Sequence[tuple[Any, ...]]) -> str:
-    """A Markdown table: means over the draws, their smallest and largest change, and how many are not by chance."""
+    """A Markdown table of the draws together, and how many of them are better or worse not by chance."""
     lines = [
-        "| target | images | on | figure | before | after | change: mean (range) | better, worse | minutes |",
+        "| target | images | on | figure | before | after | change (95 % interval) | better, worse | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    of_draws: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in (dict(zip(COLUMNS, row, strict=True)) for row in rows):
-        of_draws.setdefault((row["target"], row["images"], row["on"], row["figure"]), []).append(row)
-    for (target, images, on, figure), draws in of_draws.items():
-        before, after, change = (mean(d[name] for d in draws) for name in ("before", "after", "difference"))
-        changes = [d["difference"] for d in draws]
-        better = sum(d["low"] is not None and d["low"] > 0 for d in draws)
-        worse = sum(d["high"] is not None and d["high"] < 0 for d in draws)
-        name = figure.replace("dice_present/", "Dice ").replace("auc", "AUC")
-        spread = f"{change:+.3f} ({min(changes):+.3f} to {max(changes):+.3f})"
-        told = f"{better}, {worse} of {len(draws)} | {max(d['minutes'] for d in draws):.1f}"
-        lines.append(f"| {target} | {images} | {on} | {name} | {before:.3f} | {after:.3f} | {spread} | {told} |")
+    named = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    alike = lambda row: (row["target"], row["images"], row["on"], row["figure"])  # noqa: E731
+    for row in named:
+        draws = [other for other in named if other["draw"] != ALL and alike(other) == alike(row)]
+        if row["draw"] != ALL and len(draws) > 1:
+            continue
+        better, worse = sum(d["low"] > 0 for d in draws), sum(d["high"] < 0 for d in draws)
+        change = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        cells = (
+            row["target"], row["images"], row["on"], row["figure"], f"{row['before']:.3f}", f"{row['after']:.3f}",
+            change, f"{better}, {worse} of {len(draws)}", row["minutes"],
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 

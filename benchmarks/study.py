@@ -18,6 +18,7 @@ import time
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_uml.config import Task
+    from napari_uml.data.dataset import Record
     from napari_uml.evaluation.scores import ImageScores, MaskScores
 
 SETS: Final = ("busi", "refuge", "isic")
@@ -339,22 +341,26 @@ def _score(
     _, test = splits(study, name)
     began = time.perf_counter()
     scores = list(score_images(predictor, test, "val", sigma, 1000 * seed))
-    labels = [-1 if not r.label else predictor.info.task.cls_classes.index(r.label) for r in test.records]
-    content = _plain(scores, labels, predictor.info.task)
     seconds = time.perf_counter() - began
-    record = {
-        "variant": variant.name,
-        "set": name,
-        "seed": seed,
-        "sigma": sigma,
-        "recipe": recipe(study, variant),
-        "machine": machine(),
-        "seconds": round(seconds, 1),
-        "scores": content,
-    }
+    about = {"variant": variant.name, "set": name, "seed": seed, "sigma": sigma, "seconds": round(seconds, 1)}
+    write_scores(path, scores, test.records, predictor.info.task, recipe(study, variant), about)
+    print(f"{path}: scored in {seconds:.0f} s", flush=True)
+
+
+def write_scores(
+    path: Path,
+    scores: Sequence[ImageScores],
+    records: Sequence[Record],
+    task: Task,
+    made_by: Mapping[str, Any] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write what a model with a task said of images, for `read_scores`, with the recipe that made the model."""
+    labels = [-1 if not r.label else task.cls_classes.index(r.label) for r in records]
+    content = _plain(scores, labels, task)
+    record = {**about, "recipe": dict(made_by), "machine": machine(), "scores": content}
     with replacing(path) as part:
         part.write_bytes(gzip.compress(json.dumps(record).encode(), mtime=0))
-    print(f"{path}: scored in {seconds:.0f} s", flush=True)
 
 
 def _surface_distance(mask: MaskScores | None, structure: str) -> float:

@@ -89,19 +89,19 @@ def cells(
     groups = next(iter(rows.values()))[0].groups
     drawn = np.concatenate(list(resample(groups, resamples, SEED)))
     draws = np.concatenate([np.ones((1, len(groups))), drawn])  # the first: the images as they are
-    found = {row: _over_seeds([figures(scores, draws) for scores in seeds], len(draws)) for row, seeds in rows.items()}
+    found = {row: over_seeds([figures(scores, draws) for scores in seeds], len(draws)) for row, seeds in rows.items()}
     made = {}
     for row, columns in found.items():
         apart: dict[str, np.ndarray] = {}
         if row != reference:
             base = found[reference]
             apart = {name: values - base[name] for name, values in columns.items() if name in base}
-            apart |= _over_seeds(_distances_apart(rows[row], rows[reference], draws), len(draws))
+            apart |= over_seeds(_distances_apart(rows[row], rows[reference], draws), len(draws))
         made[row] = {name: _cell(values, apart.get(name)) for name, values in columns.items()}
     return made
 
 
-def _over_seeds(each: Sequence[dict[str, np.ndarray]], draws: int) -> dict[str, np.ndarray]:
+def over_seeds(each: Sequence[dict[str, np.ndarray]], draws: int) -> dict[str, np.ndarray]:
     """Means of (R,) values over the seeds, which are drawn anew, too, except in the first draw."""
     generator = np.random.default_rng(SEED)  # the same seeds for every row
     chance = np.full(len(each), 1 / len(each))

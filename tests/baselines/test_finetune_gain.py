@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from tests.tiny import tiny_dataset
 
@@ -45,30 +46,30 @@ def epochs(gain: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
-    """Return a case's folder: a run of three epochs with a model, comparisons, and its images."""
+    """Return a case's folder: a run of three epochs with a model, what it said, and its images."""
     run, data = tmp_path / "case" / "run", tiny_dataset(tmp_path / "case" / "tuned-on")
     write_plan(run, new_plan(run, [data], OPTIONS, SETTINGS))
-    for path in (run / MODEL, run.parent / "target.json", run.parent / "old-isic.json"):
+    for path in (run / MODEL, run.parent / "target.json.gz", run.parent / "old-isic.json.gz"):
         path.touch()
     return run.parent
 
 
-def test_an_interrupted_run_goes_on_and_is_compared_anew(
+def test_an_interrupted_run_goes_on_and_is_asked_anew(
     gain: Any, case: Path, commands: list[list[str]], epochs: dict[str, int]
 ) -> None:
     epochs["run"] = 2  # Ctrl-C leaves a model of the best epoch so far
     gain.train(case / "run", [case / "tuned-on"], OPTIONS, SETTINGS)
     assert commands == [["--resume", "--output", str(case / "run")]]
-    assert list(case.glob("*.json")) == []
+    assert list(case.glob("*.json.gz")) == []
 
 
-def test_a_finished_run_keeps_its_comparisons(
+def test_a_finished_run_keeps_what_it_said(
     gain: Any, case: Path, commands: list[list[str]], epochs: dict[str, int]
 ) -> None:
     epochs["run"] = 3
     gain.train(case / "run", [case / "tuned-on"], OPTIONS, SETTINGS)
     assert commands == []
-    assert {path.name for path in case.glob("*.json")} == {"target.json", "old-isic.json"}
+    assert {path.name for path in case.glob("*.json.gz")} == {"target.json.gz", "old-isic.json.gz"}
 
 
 @pytest.mark.parametrize("done", [2, 3])
@@ -79,6 +80,7 @@ def test_a_finished_run_keeps_its_comparisons(
         ({}, {"trainable": "heads", "ema": 0.95}, "trainable 'all' instead of 'heads', ema 0.99 instead of 0.95"),
         ({"focus": ("disc",)}, {}, r"focus \('lesion',\) instead of \('disc',\)"),
         ({"vertical_flip": False}, {}, "vertical_flip True instead of False"),
+        ({"pretrained": True}, {}, "pretrained False instead of True"),
         ({"from": "out/dermoscopy/model.safetensors"}, {}, "from '' instead of 'dermoscopy/model.safetensors'"),
     ],
 )
@@ -90,7 +92,7 @@ def test_a_run_of_other_settings_is_refused(
     with pytest.raises(SystemExit, match=f"run has {words}; choose another folder, or delete it"):
         gain.train(case / "run", [case / "tuned-on"], options, settings)
     assert commands == []
-    assert (case / "target.json").exists()
+    assert (case / "target.json.gz").exists()
 
 
 def test_a_run_goes_on_after_its_folder_was_moved(gain: Any, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,27 +116,57 @@ def test_a_run_that_another_process_trains_is_waited_for(
     assert commands == []
 
 
-def test_the_parents_start_model_is_trained_first(gain: Any, commands: list[list[str]], tmp_path: Path) -> None:
+def test_start_models_are_trained_on_their_sources_alone(gain: Any, commands: list[list[str]], tmp_path: Path) -> None:
     fundus = next(case for case in gain.CASES if case.start == "fundus")
     out = tmp_path / "out"
-    assert gain.data_of(fundus, out) == ["refuge", "acrima", "drishti", "isic"]
-    start = gain.start_model(fundus, Namespace(data=tmp_path, output=out, small=False))
+    start = gain.start_model(fundus, Namespace(data=tmp_path, output=out, small=False, starts=()))
     assert start == out / "fundus" / MODEL
-    assert [words[-1] for words in commands] == [str(out / "dermoscopy"), str(out / "fundus")]
-    first, second = commands
-    assert first[:3] == [str(tmp_path / "isic"), "--preset", "compact"]
-    assert second[2:4] == ["--from", str(out / "dermoscopy" / MODEL)]
+    assert commands[0][:5] == [str(tmp_path / "refuge"), str(tmp_path / "acrima"), "--preset", "light", "--pretrained"]
 
 
-def test_a_parents_data_are_not_needed_when_it_is_trained(gain: Any, epochs: dict[str, int], case: Path) -> None:
-    out = case.parent / "out"
-    out.mkdir()
-    (case / "run").rename(out / "dermoscopy")
-    epochs["dermoscopy"] = 3
+def test_a_start_model_can_be_given(gain: Any, commands: list[list[str]], tmp_path: Path) -> None:
+    given = tmp_path / "mine.safetensors"
+    given.touch()
     fundus = next(case for case in gain.CASES if case.start == "fundus")
-    assert gain.data_of(fundus, out) == ["refuge", "acrima", "drishti"]
-    epochs["dermoscopy"] = 2
-    assert gain.data_of(fundus, out) == ["refuge", "acrima", "drishti", "isic"]
+    starts = [gain.start_of(f"fundus={given}")]
+    assert gain.start_model(fundus, Namespace(output=tmp_path, small=False, starts=starts)) == given
+    assert commands == []
+    for wrong in (f"skin={given}", "fundus=nowhere.safetensors", "fundus"):
+        with pytest.raises(ArgumentTypeError, match="expected dermoscopy or fundus, =, and a file of weights, got"):
+            gain.start_of(wrong)
+
+
+def scores(groups: list[str], dice: float, probability: float) -> Any:
+    """Scores of images whose class is that of every second one, with the chance of it in the others, too."""
+    from study import Scores
+
+    n = len(groups)
+    label = np.arange(n) % 2
+    p = np.where(label == 1, 0.6, np.linspace(0, 2 * (1 - probability), n))
+    return Scores(
+        groups=np.array(groups), label=label, probability=np.stack([1 - p, p], axis=1), uncertainty=np.full(n, 0.1),
+        dice={"lesion": np.full(n, dice)}, distance={}, histograms=None, machine="",
+    )  # fmt: skip
+
+
+def test_changes_are_told_for_every_draw_and_for_all_together(gain: Any) -> None:
+    first, second = [f"p{n}" for n in range(20)], [f"p{n}" for n in range(10, 30)]
+    found = [
+        gain.Measured(("ham10000", 20, 0, "target"), scores(first, 0.7, 0.5), scores(first, 0.8, 0.9), 3.0),
+        gain.Measured(("ham10000", 20, 1, "target"), scores(second, 0.7, 0.5), scores(second, 0.9, 0.9), 4.0),
+    ]
+    rows = {(row[2], row[4]): row[5:] for row in gain.rows_of(found)}
+    assert set(rows) == {(draw, figure) for draw in (0, 1, "all") for figure in ("Dice lesion", "AUC")}
+    assert rows[0, "Dice lesion"] == (0.7, 0.8, 0.1, 0.1, 0.1, 20, 3.0)
+    before, after, change, low, high, n, minutes = rows["all", "Dice lesion"]
+    assert (before, after, change) == (0.7, 0.85, 0.15)
+    assert (low, high) == (0.1, 0.2)  # the draws are drawn, too
+    assert (n, minutes) == (30, 4.0)
+    assert 0 < rows["all", "AUC"][3] < rows["all", "AUC"][2] < rows["all", "AUC"][4]
+    line = gain.summary(gain.rows_of(found)).splitlines()[2]
+    assert (
+        line == "| ham10000 | 20 | target | Dice lesion | 0.700 | 0.850 | +0.150 (+0.100 to +0.200) | 2, 0 of 2 | 4.0 |"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,8 +182,9 @@ def test_a_part_has_a_table_of_its_own(
 ) -> None:
     for folder in ("refuge", "acrima", "drishti", "isic", "ham10000"):
         tiny_dataset(tmp_path / folder)
-    row = ("x", 10, 0, "target", "auc", 0.5, 0.6, 0.1, 0.0, 0.2, 9, 1.0)
-    monkeypatch.setattr(gain, "measure", lambda case, _: [(case.target, *row[1:])])
+    said = scores(["a", "b", "c", "d"], 0.5, 0.5)
+    measured = lambda case: gain.Measured((case.target, 10, 0, "target"), said, said, 1.0)  # noqa: E731
+    monkeypatch.setattr(gain, "measure", lambda case, _: [measured(case)])
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "-o", str(tmp_path / "out"), *targets])
     (tmp_path / "out").mkdir()
     gain.main()
