@@ -85,6 +85,14 @@ def test_card_says_how_it_was_trained(info: WeightsInfo) -> None:
         assert words in card
 
 
+def test_card_has_the_commands_of_all_stages_in_order(info: WeightsInfo) -> None:
+    assert "made by, in this order" not in model_card(info, [], SHA256, 1_250_000)
+    staged = info.model_copy(update={"training": {**info.training, "earlier": ["first", "second"]}})
+    card = model_card(staged, [], SHA256, 1_250_000)
+    assert f"```\n{info.training['command']}\n```" in card
+    assert "The weights that it started from were made by, in this order:\n\n```\nfirst\nsecond\n```" in card
+
+
 def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
     assert "Not calibrated" in model_card(info, [], SHA256, 1)
     figures = {"ece": {"value": 0.05, "low": 0.02, "high": 0.09}, "ece/before": {"value": 0.2}}

@@ -60,6 +60,7 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
         "focus": Focus(structures=("lesion",)),
         "started_from": "the model x, version 1",
         "licence": "Blobs: CC0\nMore: BY",
+        "earlier": ("first", "second"),
     }
     run = make_run(**told)
     info = export_run(run)
@@ -71,7 +72,7 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
     assert info.training == {
         "datasets": {"Blobs": {"train": 8, "val": 4}}, "settings": plan.settings.model_dump(mode="json"),
         "vertical_flip": False, "epoch": 1, "epochs": 3, "seconds": 180, "command": plan.command,
-        "started_from": "the model x, version 1",
+        "started_from": "the model x, version 1", "earlier": ["first", "second"],
     }  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def test_several_data_sets_share_one_task(make_dataset: Callable[..., Path], tmp
 
 @pytest.mark.parametrize("kind", ["run", "checkpoint", "file", "name"])
 def test_run_starts_from_anything_trained(kind: str, make_run: MakeRun, new: Callable[..., RunPlan]) -> None:
-    told = {"focus": Focus(structures=("lesion",)), "licence": "Blobs: CC0\nSkin: BY; NC"}
+    told = {"focus": Focus(structures=("lesion",)), "licence": "Blobs: CC0\nSkin: BY; NC", "earlier": ("first",)}
     run = make_run("old", **told)
     export_run(run)
     if kind == "name":
@@ -135,6 +135,7 @@ def test_run_starts_from_anything_trained(kind: str, make_run: MakeRun, new: Cal
     plan = new(from_=str(start))
     assert (plan.network, plan.settings.image_size, plan.focus) == (read_plan(run).network, 64, told["focus"])
     assert plan.licence == told["licence"]
+    assert plan.earlier == ("first", "napari-uml train blobs -o run")
     assert (
         plan.started_from
         == {

@@ -176,7 +176,11 @@ def _training(info: WeightsInfo) -> list[str]:
         f"Started from {training.get('started_from')}; epoch {training.get('epoch')} of {training.get('epochs')} was "
         "the best" + (f"; {seconds / 60:.0f} minutes in all." if isinstance(seconds, int) else ".")
     )
-    parts.append(f"```\n{training.get('command')}\n```")
+    *earlier, command = info.commands or ("",)
+    parts.append(f"```\n{command}\n```")
+    if earlier:
+        parts.append("The weights that it started from were made by, in this order:")
+        parts.append("\n".join(["```", *earlier, "```"]))
     if isinstance(settings, dict):
         parts.append("Settings: " + ", ".join(f"{name} {value}" for name, value in settings.items()) + ".")
     return parts

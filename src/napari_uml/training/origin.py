@@ -33,6 +33,8 @@ class Origin:
         Terms of the data that they have seen.
     words
         Where they come from, for the model card.
+    commands
+        What they were trained by, the first command first.
     """
 
     tensors: Mapping[str, Tensor]
@@ -42,6 +44,7 @@ class Origin:
     focus: Focus | None
     licence: str
     words: str
+    commands: tuple[str, ...]
 
 
 def find_origin(name_or_path: str) -> Origin:
@@ -74,6 +77,7 @@ def _of_weights(name_or_path: str) -> Origin:
         focus=info.focus,
         licence=info.licence,
         words=f"the model {info.name}, version {info.version}",
+        commands=info.commands,
     )
 
 
@@ -87,4 +91,5 @@ def _of_run(run: Path, path: Path) -> Origin:
         focus=plan.focus,
         licence=plan.licence,
         words=f"epoch {checkpoint.epoch} of `{plan.command}`",
+        commands=(*plan.earlier, plan.command),
     )

@@ -44,6 +44,8 @@ class RunPlan(Settings):
         The options `--preset` and `--from` as typed; empty when they were not.
     started_from
         What the weights start from, in words.
+    earlier
+        The commands that made these, the first one first, as far as they are on record.
     focus
         How whole photographs are looked at twice.
     vertical_flip
@@ -65,6 +67,7 @@ class RunPlan(Settings):
     preset: str = ""
     start: str = ""
     started_from: str = "random weights"
+    earlier: tuple[str, ...] = ()
     focus: Focus | None = None
     vertical_flip: bool = False
     name: Annotated[str, Field(pattern=NAME_PATTERN)]

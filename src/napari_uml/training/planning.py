@@ -67,6 +67,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         preset=options.get("preset", ""),
         start=options.get("from", ""),
         started_from=_start_in_words(options, task, origin),
+        earlier=origin.commands if origin else (),
         focus=_focus(options, task, origin),
         vertical_flip=options.get("vertical_flip", False),
         name=name,

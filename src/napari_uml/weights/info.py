@@ -76,6 +76,13 @@ class WeightsInfo(Settings):
     written_by: Annotated[str, Field(max_length=100)]
     format_version: Literal[1] = FORMAT_VERSION
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What the weights were trained by, the first command first, as far as it is on record."""
+        earlier = self.training.get("earlier")
+        steps = [*(earlier if isinstance(earlier, list) else ()), self.training.get("command")]
+        return tuple(step for step in steps if isinstance(step, str))
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         sizes = (self.config.num_classes, self.config.num_structures)
