@@ -31,6 +31,7 @@ from study import Scores, read_scores, refuse_other, write_scores
 from study_table import RESAMPLES, SEED, figures, over_seeds
 
 from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_dataset
+from napari_uml.data.splitting import suggest_split
 from napari_uml.evaluation.bootstrap import interval, resample
 from napari_uml.evaluation.evaluate import score_images
 from napari_uml.files import write_atomic
@@ -50,8 +51,8 @@ ALL = "all"
 SMALL = {"image_size": 64, "start_size": 64, "epochs": 1, "batch_size": 4}
 LARGEST_REST = 400
 """Images of the rest of the target that the models are compared on, at most, drawn at random."""
-VALIDATED = 0.25
-"""Share of the drawn images that the best epoch is chosen by; at least two."""
+EACH = 4
+"""Patients or lesions of every class among those drawn, at least: with fewer the dock's check warns of the class."""
 SCORED = "*.json.gz"
 """What the models said of the images, kept beside a run."""
 WAIT = 10.0
@@ -271,21 +272,24 @@ def shared(target: Dataset, sources: Sequence[Path]) -> tuple[str, ...]:
 def split_target(
     target: Dataset, classes: Sequence[str], images: int, draw: int, folder: Path, small: bool
 ) -> tuple[Path, Path]:
-    """Folders with the drawn images (train and val) and with all others (as val); groups stay together."""
+    """Folders with the drawn images, split as the dock suggests, and with all others (as val); groups stay together."""
     records = [record for record in target.records if record.label in classes or not record.label]
     groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(record.group or record.image, []).append(record)
+        groups.setdefault(record.group or record.image, []).append(replace(record, split="train"))
     order = sorted(groups)
     random.Random(draw).shuffle(order)
-    tuned: list[tuple[Record, Split]] = []
+    for label in classes:  # some of every class to the front, in the order that they have
+        first = [group for group in order if groups[group][0].label == label][:EACH]
+        order = first + [group for group in order if group not in first]
+    tuned: list[Record] = []
     while order and len(tuned) < images:
-        split: Split = "val" if len(tuned) < max(2, round(VALIDATED * images)) else "train"
-        tuned += [(record, split) for record in groups[order.pop()]]
+        tuned += groups[order.pop(0)]
+    splits = suggest_split(tuned, seed=draw).splits
     rest = [record for group in order for record in groups[group]][: 8 if small else LARGEST_REST]
     info = target.info.model_copy(update={"cls_classes": tuple(classes)})
     tuned_on, held_out = folder / "tuned-on", folder / "rest"
-    write_dataset(tuned_on, info, [moved(target, record, split, tuned_on) for record, split in tuned])
+    write_dataset(tuned_on, info, [moved(target, record, splits[record.image], tuned_on) for record in tuned])
     write_dataset(held_out, info, [moved(target, r, "val", held_out) for r in rest])
     return tuned_on, held_out
 
