@@ -65,12 +65,15 @@ def test_an_anchor_can_be_moved():
     assert torch.allclose(anchor(), expected)
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_cross_entropy": False, "dice_source": "softmax"}])
+@pytest.mark.parametrize("changes", [{}, {"mask_cross_entropy": False, "dice_source": "softmax", "image_dice": 0.5}])
 def test_the_loss_module_passes_the_settings_on(network, changes):
     config = tiny_settings(**changes)
     network.eval()
     images, masks, labels = torch.rand(2, 3, 64, 64), torch.randint(0, 2, (2, 64, 64)), torch.tensor([0, 1])
     with torch.no_grad():
         found = LossModule(network, config)(images, masks, labels, 0.3)
-        expected = uml_loss(network(images), labels, masks, 0.3, config.mask_cross_entropy, config.dice_source)
+        expected = uml_loss(
+            network(images), labels, masks, 0.3, config.mask_cross_entropy, config.dice_source,
+            image_dice=config.image_dice,
+        )  # fmt: skip
     assert torch.equal(torch.stack(found), torch.stack(expected))

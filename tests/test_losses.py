@@ -61,6 +61,35 @@ def test_dice_worked_by_hand():
     assert dice_loss(p, torch.tensor([[[0, 1]]])).item() == pytest.approx(expected)
 
 
+def test_dice_of_images_worked_by_hand():
+    first = torch.tensor([0.75, 0.5]).view(1, 1, 2)
+    p = torch.stack([torch.cat([first, 1 - first]), torch.tensor([0.25, 0.25, 0.75, 0.75]).view(2, 1, 2)])
+    y = torch.tensor([[[0, 1]], [[1, 1]]])  # the second image lacks structure 0, which is left out there
+    ratios = [(1.5 + 1) / (2.25 + 1), (1.0 + 1) / (1.75 + 1), (3 + 1) / (3.5 + 1)]
+    expected = -sum(map(math.log, ratios)) / 3
+    assert dice_loss(p, y, image_share=1).item() == pytest.approx(expected)
+    half = (dice_loss(p, y).item() + expected) / 2
+    assert dice_loss(p, y, image_share=0.5).item() == pytest.approx(half)
+
+
+def test_dice_of_images_does_not_forget_a_small_structure():
+    y = torch.zeros(2, 32, 32, dtype=torch.long)
+    y[0, 4:28, 4:28], y[1, :3, :3] = 1, 1
+    truth = functional.one_hot(y, 2).movedim(-1, 1).double()
+    missed = truth.clone()
+    missed[1, 0], missed[1, 1] = 1, 0
+    assert dice_loss(missed, y) < 0.05
+    assert dice_loss(missed, y, image_share=1) > 0.5
+    assert dice_loss(truth, y, image_share=1).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_dice_of_images_leaves_out_unknown_pixels():
+    p, y = torch.rand(2, 3, 8, 8).softmax(1), torch.randint(0, 3, (2, 8, 8))
+    y[1] = 255
+    assert torch.allclose(dice_loss(p, y, image_share=1), dice_loss(p[:1], y[:1], image_share=1))
+    assert dice_loss(p, torch.full_like(y, 255), image_share=1) == 0
+
+
 def test_cross_entropy_is_its_mean_over_the_dirichlet_distribution():
     torch.manual_seed(0)
     e = torch.tensor([[0.5, 2.0, 4.0]], dtype=torch.float64)

@@ -221,6 +221,10 @@ class TrainConfig(Settings):
         "expected",
         description="probabilities in the mutual Dice loss: alpha / T, or softmax of the evidence",
     )
+    image_dice: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the Dice loss that counts every image alike, so small structures too"),
+    ] = 0.0
     balanced: Annotated[
         float, Field(ge=0, le=1, description="class balance of the sampling: 0 as in the data, 1 every class as often")
     ] = 0.5

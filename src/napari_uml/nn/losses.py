@@ -95,10 +95,12 @@ def kl_to_uniform(evidence: Tensor, target: Tensor, all_sum: AllSum = identity) 
     return _mean(log_ratio - math.lgamma(evidence.shape[1]) + (wrong.detach() * psi).sum(1), known, all_sum)
 
 
-def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity) -> Tensor:
+def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity, image_share: float = 0.0) -> Tensor:
     """-ln of the soft Dice coefficient, mean over structures, sums over the whole batch (network.md §4).
 
-    mean_q -ln[(2 sum p y + eps) / (sum p + sum y + eps)], background included, eps = 1 pixel.
+    mean_q -ln[(2 sum p y + eps) / (sum p + sum y + eps)], background included, eps = 1 pixel. In these sums a small
+    structure hardly counts beside a large one; a share of the loss can be the mean over the images and their own
+    structures instead, with the sums over one image.
 
     Parameters
     ----------
@@ -108,6 +110,8 @@ def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity)
         (B, H, W) integers below Q, or `IGNORE`.
     all_sum
         Adds up over processes.
+    image_share
+        Of the mean over images, in [0, 1].
 
     Returns
     -------
@@ -121,13 +125,21 @@ def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity)
     index, known = _known(probabilities, target)
     p = full_precision(probabilities) * known[:, None]
     y = torch.zeros_like(p).scatter_(1, index, known[:, None])
-    axes = (0, 2, 3)
-    overlap, sizes = all_sum(torch.stack([(p * y).sum(axes), p.sum(axes) + y.sum(axes)]))
-    return -torch.log((2 * overlap + EPSILON) / (sizes + EPSILON)).mean()
+    overlap, sizes = (p * y).sum((2, 3)), (p + y).sum((2, 3))  # (B, Q)
+    of_batch = _minus_log_dice(*all_sum(torch.stack([overlap.sum(0), sizes.sum(0)]))).mean()
+    if not image_share:
+        return of_batch
+    there = (y.sum((2, 3)) > 0).to(p.dtype)
+    return of_batch.lerp(_mean(_minus_log_dice(overlap, sizes), there, all_sum), image_share)
 
 
 def evidential_mask_loss(
-    evidence: Tensor, target: Tensor, kl_weight: float, dice_source: str = "expected", all_sum: AllSum = identity
+    evidence: Tensor,
+    target: Tensor,
+    kl_weight: float,
+    dice_source: str = "expected",
+    all_sum: AllSum = identity,
+    image_dice: float = 0.0,
 ) -> Tensor:
     """L_ice + lambda KL + L_Dice of pixel evidence (Eq. 9).
 
@@ -143,6 +155,8 @@ def evidential_mask_loss(
         "expected": Dice of p = alpha / T; "softmax": of softmax(e), the authors' habit.
     all_sum
         Adds up over processes.
+    image_dice
+        `image_share` of `dice_loss`.
 
     Raises
     ------
@@ -153,7 +167,7 @@ def evidential_mask_loss(
         raise ValueError(f"Expected a Dice source among {', '.join(DICE_SOURCES)}, got {dice_source!r}.")
     evidence = full_precision(evidence)
     p = probability(evidence) if dice_source == "expected" else evidence.softmax(1)
-    return _evidential(evidence, target, kl_weight, all_sum) + dice_loss(p, target, all_sum)
+    return _evidential(evidence, target, kl_weight, all_sum) + dice_loss(p, target, all_sum, image_dice)
 
 
 def uml_loss(
@@ -165,6 +179,7 @@ def uml_loss(
     dice_source: str = "expected",
     all_sum: AllSum = identity,
     weights: Mapping[str, float] = WEIGHTS,
+    image_dice: float = 0.0,
 ) -> UMLLoss:
     """L = 0.1 L_m + 0.5 L_c + 0.4 L_s (Eq. 10), over the parts that a system has.
 
@@ -189,6 +204,8 @@ def uml_loss(
         Adds up over processes.
     weights
         Of the three parts, by the names that `WEIGHTS` has.
+    image_dice
+        `image_share` of every `dice_loss`.
 
     Raises
     ------
@@ -196,9 +213,9 @@ def uml_loss(
         When labels or masks do not have the shapes above, or there is no such Dice source.
     """
     parts = {
-        "mutual": _mutual_part(output, masks, kl_weight, dice_source, all_sum),
+        "mutual": _mutual_part(output, masks, kl_weight, dice_source, all_sum, image_dice),
         "class": _class_part(output, labels, kl_weight, all_sum),
-        "mask": _mask_part(output, masks, kl_weight, mask_cross_entropy, dice_source, all_sum),
+        "mask": _mask_part(output, masks, kl_weight, mask_cross_entropy, dice_source, all_sum, image_dice),
     }
     total = torch.stack([weights[name] * part for name, part in parts.items() if part is not None]).sum()
     if output.interaction is not None:
@@ -207,11 +224,11 @@ def uml_loss(
 
 
 def _mutual_part(
-    output: UMLOutput, masks: Tensor, kl_weight: float, dice_source: str, all_sum: AllSum
+    output: UMLOutput, masks: Tensor, kl_weight: float, dice_source: str, all_sum: AllSum, image_dice: float
 ) -> Tensor | None:
     if output.mutual_evidence is None:
         return None
-    return evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum)
+    return evidential_mask_loss(output.mutual_evidence, masks, kl_weight, dice_source, all_sum, image_dice)
 
 
 def _class_part(output: UMLOutput, labels: Tensor, kl_weight: float, all_sum: AllSum) -> Tensor | None:
@@ -221,18 +238,24 @@ def _class_part(output: UMLOutput, labels: Tensor, kl_weight: float, all_sum: Al
 
 
 def _mask_part(
-    output: UMLOutput, masks: Tensor, kl_weight: float, mask_cross_entropy: bool, dice_source: str, all_sum: AllSum
+    output: UMLOutput,
+    masks: Tensor,
+    kl_weight: float,
+    mask_cross_entropy: bool,
+    dice_source: str,
+    all_sum: AllSum,
+    image_dice: float,
 ) -> Tensor | None:
     terms = []
     mutual = output.mutual_evidence is not None
     if output.mask_logits and (mutual or not output.evidential_mask):
-        deep = [dice_loss(full_precision(s).softmax(1), masks, all_sum) for s in output.mask_logits]
+        deep = [dice_loss(full_precision(s).softmax(1), masks, all_sum, image_dice) for s in output.mask_logits]
         terms.append(torch.stack(deep).mean())
         if mask_cross_entropy or not mutual:
             terms.append(_cross_entropy(output.mask_logits[0], masks, all_sum))
     if output.evidential_mask:
         evidence = evidence_from_logits(output.mask_logits[0])
-        terms.append(evidential_mask_loss(evidence, masks, kl_weight, dice_source, all_sum))
+        terms.append(evidential_mask_loss(evidence, masks, kl_weight, dice_source, all_sum, image_dice))
     return torch.stack(terms).sum() if terms else None
 
 
@@ -245,6 +268,10 @@ def _cross_entropy(logits: Tensor, target: Tensor, all_sum: AllSum) -> Tensor:
     index, known = _known(logits, target)
     loss = functional.cross_entropy(full_precision(logits), index.squeeze(1), reduction="none")
     return _mean(loss, known, all_sum)
+
+
+def _minus_log_dice(overlap: Tensor, sizes: Tensor) -> Tensor:
+    return -torch.log((2 * overlap + EPSILON) / (sizes + EPSILON))
 
 
 def _of_others(values: Tensor, index: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class LossModule(nn.Module):
         weights = {"mutual": mutual, "class": class_, "mask": 1 - mutual - class_}
         return uml_loss(
             self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
-            weights,
+            weights, config.image_dice,
         )  # fmt: skip
 
 
