@@ -8,9 +8,12 @@ Why `quick` is what it is, for 10 to 80 images on two processor cores within ten
   20 fundus photographs of a clinic that the model did not know, the Dice of the disc was a tenth higher than with
   decoders and heads alone. The price is more forgetting where there is little to learn. The statistics of the large
   training set are better known than those of a batch of four.
-- **A training's learning rate in one cycle.** A third of it left the fundus model half way, and no more looks made up
-  for that; it rises over 15 % of the steps so that new heads' first gradients do no harm, then falls to nothing.
-  Longer runs take smaller steps.
+- **A third of a training's learning rate, in one cycle.** From models whose encoders were taught on photographs, the
+  whole rate brought nothing more on the new images (20 fundus photographs: Dice of the disc 0.951 against 0.950; 80
+  skin lesions: 0.922 against 0.923, AUC 0.854 against 0.863) and cost twice as much on the old ones. It rises over
+  15 % of the steps so that new heads' first gradients do no harm, then falls to nothing.
+- **Few images teach the mask, hardly the class.** A mask has thousands of pixels, an image one class: with 15 of them
+  the classes are learnt by heart, and the AUC on other lesions fell by more than with a fifth of the class loss.
 - **A short average.** A run has 100 to 300 steps; averaged weights with a decay of 0.99 would still hold the start
   model to a third after a hundred. 0.95 averages the last twenty.
 - **No KL warm-up.** The start model's evidence was held down by the KL term already; without the term it would grow
@@ -39,9 +42,9 @@ LOOKS: Final[dict[Length, int]] = {"quick": 1000, "normal": 3000, "long": 9000}
 """Training images that a run looks at, repeats included."""
 EPOCHS: Final[dict[Length, tuple[int, int]]] = {"quick": (6, 100), "normal": (12, 200), "long": (30, 400)}
 """Fewest and most epochs: every epoch is validated, and only they are compared."""
-RATES: Final[dict[Length, float]] = {"quick": 1e-3, "normal": 5e-4, "long": 3e-4}
+RATE: Final = 3e-4
 SMALL_SET: Final = 48
-"""Below so many images a batch has 4, so that an epoch has several steps."""
+"""Below so many images a batch has 4, so that an epoch has several steps, and the class loss a small weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,12 @@ def settings_for(length: Length, part: Part, images: int) -> Mapping[str, Any]:
     if images < 1:
         raise ValueError(f"Expected one training image or more, got {images}.")
     fewest, most = EPOCHS[length]
+    few = images < SMALL_SET
     return {
         "epochs": min(most, max(fewest, math.ceil(LOOKS[length] / images))),
-        "batch_size": 4 if images < SMALL_SET else 8,
-        "learning_rate": RATES[length],
+        "batch_size": 4 if few else 8,
+        "learning_rate": RATE,
+        "class_weight": 0.1 if few else 0.5,
         "weight_decay": 0.01,
         "annealing_epochs": 1,
         "ema": 0.95 if length == "quick" else 0.98,
