@@ -9,7 +9,7 @@ import pytest
 
 from napari_uml.calibration import Calibration
 from napari_uml.config import Focus
-from napari_uml.evaluation.card import model_card
+from napari_uml.evaluation.card import model_card, recalibrated_card
 from napari_uml.evaluation.record import Metric, MetricsRecord
 from napari_uml.training.export import export_run
 
@@ -113,6 +113,18 @@ def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
     nowhere_sure = calibration.model_copy(update={"referral_threshold": 0.0})
     card = model_card(info.model_copy(update={"calibration": nowhere_sure}), [], SHA256, 1)
     assert "about every image: not even the most certain ones keep errors below 5.0%" in card
+
+
+def test_card_of_weights_that_were_calibrated_anew_is_that_of_the_new_file(info: WeightsInfo) -> None:
+    knots = ({"uncertainty": 0.2, "chance": 0.1, "low": 0.02, "high": 0.3},)
+    fitted = Calibration(dataset="Blobs", split="val", n=4, referral_threshold=0.25, knots=knots)
+    new = info.model_copy(update={"calibration": fitted})
+    card = model_card(info, [], SHA256, 1_250_000)
+    assert recalibrated_card(card, SHA256, new, "cd" * 32, 1_260_000) == model_card(new, [], "cd" * 32, 1_260_000)
+    assert recalibrated_card(card, "cd" * 32, new, SHA256, 1) is None
+    measured = recalibrated_card(model_card(info, [(0.0, record("Blobs", acc=0.9))], SHA256, 1), SHA256, new, "cd", 1)
+    assert rows(measured, "Blobs, val (n = 4)")[1] == ["`acc`", "0.900 (0.800 to 1.000)"]
+    assert measured.index("0.900 (") < measured.index("The figures above were measured before")
 
 
 def test_every_row_of_a_table_has_as_many_cells(info: WeightsInfo) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +13,13 @@ from safetensors import safe_open
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.reading import read_image
 from napari_uml.errors import WeightsError
+from napari_uml.evaluation.card import model_card
+from napari_uml.evaluation.record import Metric, MetricsRecord
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.run_record import RunSettings
 from napari_uml.training.export import export_run
-from napari_uml.weights import load_tensors, read_info, write_info
+from napari_uml.weights import load_tensors, read_info, sha256, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +68,34 @@ def test_the_file_itself_is_changed_only_when_its_path_is_given(napari_uml: Comm
     code, _, err = napari_uml("calibrate", "breast-ultrasound", blobs)
     assert (code, err.count("\n")) == (2, 1)
     assert "registered model 'breast-ultrasound'" in err
+
+
+def test_the_card_beside_the_file_says_how_it_is_calibrated_now(napari_uml: Command, model: Path, blobs: Path) -> None:
+    card, size = model.with_suffix(".md"), model.stat().st_size
+    record = MetricsRecord(model="blobs", dataset="Blobs", split="val", n=4, metrics={"acc": Metric(value=0.9, n=4)})
+    card.write_text(model_card(read_info(model), [(0.0, record)], sha256(model), size), encoding="utf-8")
+    for _ in range(2):
+        code, out, err = napari_uml("calibrate", model, blobs, *CPU)
+        assert (code, err) == (0, "")
+        assert f"Written into {card}, too." in out
+        text = card.read_text(encoding="utf-8")
+        assert "Not calibrated" not in text
+        assert text.count("Fitted on Blobs val, n = 4") == 1
+        assert text.count("were measured before this calibration") == 1
+        assert "| `acc` | 0.900 |" in text
+        assert re.findall("SHA-256 `(.*)`", text) == [hashlib.sha256(model.read_bytes()).hexdigest()]
+
+
+@pytest.mark.parametrize("text", ["# My notes", "## Calibration\n\nFine.\n\n## File\n\nSHA-256 `00`\n"])
+def test_a_card_of_something_else_stays_and_that_is_said(
+    napari_uml: Command, model: Path, blobs: Path, text: str
+) -> None:
+    card = model.with_suffix(".md")
+    card.write_text(text)
+    code, out, _ = napari_uml("calibrate", model, blobs, *CPU)
+    assert code == 0
+    assert f"{card} stays as it is" in out
+    assert card.read_text() == text
 
 
 def test_a_file_that_is_there_is_kept(napari_uml: Command, model: Path, blobs: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from napari_uml.config import Focus
+from napari_uml.data.training_list import TrainingList
 from napari_uml.errors import DatasetError, WeightsError
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.checkpoint import BEST, load_checkpoint
@@ -74,6 +75,14 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
         "vertical_flip": False, "epoch": 1, "epochs": 3, "seconds": 180, "command": plan.command,
         "started_from": "the model x, version 1", "earlier": ["first", "second"],
     }  # fmt: skip
+
+
+def test_images_that_came_while_it_trained_are_not_counted(make_run: MakeRun, blobs: Path) -> None:
+    began = {"Blobs": {"train": 8, "val": 4}}
+    run = make_run(images=began)
+    TrainingList.open(blobs).add_array(np.eye(48, 56, dtype=np.uint8), label="benign")
+    assert export_run(run).training["datasets"] == began
+    assert export_run(make_run("older")).training["datasets"] == {"Blobs": {"train": 9, "val": 4}}
 
 
 def test_intensity_is_that_of_the_training_images(make_run: MakeRun, blobs: Path) -> None:

@@ -30,6 +30,7 @@ from napari_uml.training.job import resumed, with_smaller_batch
 from napari_uml.training.lengths import LENGTHS, Counts, settings_for
 from napari_uml.training.pace import Pace, in_words, seconds
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
+from napari_uml.training.run_state import mark_ended, unfinished_runs
 from napari_uml.weights import find_weights, list_models, read_info
 from napari_uml.widgets.finetune_session import FinetuneSession
 
@@ -317,15 +318,40 @@ def test_run_without_a_model_is_not_judged(make_run: Callable[..., Path]) -> Non
         judge_run(make_run())
 
 
-def test_name_that_is_taken_is_refused_after_the_comparison(make_run: Callable[..., Path]) -> None:
+def test_name_that_cannot_be_had_is_refused_before_the_comparison(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run()
     export_run(run)
     judge_run(run, "clinic")
     other = make_run("other", title="Other")
     export_run(other)
+    monkeypatch.setattr(outcome, "compare", None)
     with pytest.raises(WeightsError, match="another model called 'clinic'"):
         judge_run(other, "clinic")
-    assert (other / COMPARISON).exists()
+    for name in ("No Name", "breast-ultrasound"):
+        with pytest.raises(ValueError, match=name):
+            judge_run(other, name)
+    assert not (other / COMPARISON).exists()
+
+
+def test_run_whose_model_could_not_be_added_is_offered_again(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise WeightsError("No space left on device.")
+
+    run = make_run()
+    export_run(run)
+    mark_ended(run, "all epochs done")
+    with monkeypatch.context() as patch:
+        patch.setattr(outcome, "import_weights", full)
+        with pytest.raises(WeightsError, match="No space left"):
+            judge_run(run, "clinic")
+    assert [found.folder for found in unfinished_runs(run.parent)] == [run]
+    judge_run(run, "clinic")
+    judge_run(run, "clinic")  # the same file may be there
+    assert unfinished_runs(run.parent) == []
 
 
 def test_what_the_dock_mixes_in_is_told_to_the_command(tmp_path: Path) -> None:

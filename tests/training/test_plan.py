@@ -62,6 +62,14 @@ def test_new_plan_has_the_defaults(new: Callable[..., RunPlan], blobs: Path) -> 
     assert plan.focus is None
 
 
+def test_images_are_counted_when_the_run_begins(
+    make_dataset: Callable[..., Path], tmp_path: Path, new: Callable[..., RunPlan]
+) -> None:
+    assert new().images == {"Blobs": {"train": 8, "val": 4}}
+    plan = new(mix_in=[make_dataset(tmp_path / "old", name="Old")])
+    assert plan.images == {"Blobs": {"train": 8, "val": 4}, "Old, mixed in": {"train": 8, "val": 0}}
+
+
 def test_typed_settings_change_the_recipe_chosen(new: Callable[..., RunPlan]) -> None:
     settings = new(settings={"recipe": "paper", "epochs": 7}).settings
     assert settings == TrainConfig.paper().model_copy(update={"epochs": 7})

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from napari_uml.training.supervise import TrainingProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Script = Callable[[str], tuple[str, ...]]
 
@@ -55,6 +55,28 @@ def test_process_is_heard_and_its_other_words_go_to_the_log(tmp_path: Path, scri
     outcome = process.outcome()
     assert (outcome.code, outcome.message, outcome.memory_was_short) == (0, "", False)
     assert outcome.log == "hello"
+
+
+def test_process_writes_utf_8_whatever_the_encoding_of_the_system_is(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0"), ("MINE", "kept")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    line = r'{"event":"end","reason":"done","model":"C:/M\u00fcller/\u0142.safetensors"}'
+    process = TrainingProcess(tmp_path / "run", [], script(f"print('{line}')"))
+    assert list(process.events()) == [RunEnded(reason="done", model=Path("C:/Müller/ł.safetensors"))]
+    assert process.outcome().code == 0
+    said = run_command((), lambda: False, script("import os; print(os.environ['MINE'], '\\u00fc \\u0142')"))
+    assert said == "kept ü ł\n"
+
+
+def test_line_in_another_encoding_goes_to_the_log(tmp_path: Path, script: Script) -> None:
+    line = '{"event":"end","reason":"done","model":null}'
+    code = f"import os; os.write(1, b'a library says M\\xfcller\\n'); print('{line}')"
+    process = TrainingProcess(tmp_path / "run", [], script(code))
+    assert list(process.events()) == [RunEnded(reason="done", model=None)]
+    assert process.outcome().log == r"a library says M\xfcller"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def calibrate(
     from napari_uml.evaluation.calibrate import calibrate as fit
     from napari_uml.files import refuse_existing
     from napari_uml.inference.predictor import UMLPredictor
-    from napari_uml.weights import find_weights, read_info, write_info
+    from napari_uml.weights import find_weights, read_info, sha256, write_info
     from napari_uml.weights.registry import load_registry
 
     if output is None and model in load_registry().models:
@@ -56,9 +56,12 @@ def calibrate(
         answers = list(bar.track(images, total=total, description=f"{model}, {split}"))
     name = ", ".join(folder.info.name for folder in folders)
     fitted = fit(answers, predictor.info.task, dataset=name, split=split, target_risk=target_risk, seed=seed)
+    former, target = sha256(path), output or path
     write_info(path, read_info(path).model_copy(update={"calibration": fitted}), output)
     typer.echo(in_words(fitted))
-    typer.echo(f"Written into {output or path}.")
+    typer.echo(f"Written into {target}.")
+    if said := _renew_card(target, former):
+        typer.echo(said)
 
 
 def in_words(calibration: Calibration) -> str:
@@ -66,3 +69,28 @@ def in_words(calibration: Calibration) -> str:
     from napari_uml.evaluation.card import calibration_lines
 
     return "\n".join(calibration_lines(calibration))
+
+
+def _renew_card(path: Path, former: str) -> str:
+    """Write the calibration into the card beside a weights file, too, and say so; empty when there is no card.
+
+    Only the card of these weights, as their SHA-256 was before, is changed.
+    """
+    from napari_uml.evaluation.card import recalibrated_card
+    from napari_uml.files import replacing
+    from napari_uml.weights import read_info, sha256
+    from napari_uml.weights.registry import CARD
+
+    card = path.with_suffix(CARD)
+    if not card.is_file():
+        return ""
+    text = card.read_text(encoding="utf-8", errors="surrogateescape")  # what the user wrote is kept byte for byte
+    new = recalibrated_card(text, former, read_info(path), sha256(path), path.stat().st_size)
+    if new is None:
+        return (
+            f"{card} stays as it is: it is not the card of these weights and says nothing of the calibration; delete "
+            "it to be shown one that is made from the file."
+        )
+    with replacing(card) as part:
+        part.write_text(new, encoding="utf-8", errors="surrogateescape", newline="")
+    return f"Written into {card}, too."

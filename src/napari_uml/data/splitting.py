@@ -24,7 +24,9 @@ SHARE = 0.25
 FEWEST = 2
 """Examples of a class that are needed to train on."""
 
-_NAMED = re.compile(r"(patient|subject|participant|case|lesion|pat|sub|pid|id)[-_ ]?(\d+)", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?<![A-Za-z])(patient|subject|participant|case|lesion|pat|sub|pid|id)[-_ ]?(\d+)", re.IGNORECASE
+)  # no letter before it: covid19 and thyroid2 are no ids
 _SIDED = re.compile(r"^(.*\d.*?)[-_ ](?:left|right|od|os|l|r|cc|mlo)(?=$|[-_ .])", re.IGNORECASE)
 
 

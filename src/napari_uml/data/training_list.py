@@ -124,7 +124,8 @@ class TrainingList:
         name
             What the files are to be called.
         split, group
-            For the row; without a group the name tells it where it can.
+            For the row; without a group the name tells it where it can. With a group that the list has already, the row
+            gets the split of that group instead, as what is returned says.
         unlabelled
             Number of the pixels that nobody annotated.
 

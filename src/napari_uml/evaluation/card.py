@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from napari_uml.baselines.registry import ARCHITECTURES
@@ -19,6 +20,13 @@ SHOWN = (
     "u_image", "u_pixel",
 )  # fmt: skip
 """Figures in the card, by how their names begin."""
+
+_CALIBRATION, _FILE = "## Calibration", "## File"
+_SECTION = re.compile(r"(?m)^(?=## )")
+_OLDER = (
+    "The figures above were measured before this calibration, which changes those of probabilities and of uncertainty; "
+    "`napari-uml evaluate` measures them anew."
+)
 
 
 def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]], sha256: str, size: int) -> str:
@@ -43,12 +51,43 @@ def model_card(info: WeightsInfo, records: Sequence[tuple[float, MetricsRecord]]
         *(_evaluated(records) if records else _best_epoch(info)),
         *_calibration(info),
         *_training(info),
-        "## File",
+        _FILE,
         f"`{info.name}.safetensors`, {size / 1e6:.1f} MB, SHA-256 `{sha256}`, written by {info.written_by}.",
         "Terms of the data, which the weights carry:",
         "\n".join(f"- {line}" for line in info.licence.splitlines() or ["not stated"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def recalibrated_card(card: str, former: str, info: WeightsInfo, sha256: str, size: int) -> str | None:
+    """The card of weights that were calibrated anew: calibration and file as they are now, the rest as it was.
+
+    Parameters
+    ----------
+    card
+        The card as it was.
+    former
+        SHA-256 of the weights file as it was.
+    info, sha256, size
+        As `model_card` takes them, of the weights file as it is now.
+
+    Returns
+    -------
+    None when the card is not one that `model_card` made of the former file.
+    """
+    parts, new = _sections(card), dict(_sections(model_card(info, [], sha256, size)))
+    headings = {heading for heading, _ in parts}
+    if not {_CALIBRATION, _FILE} <= headings or f"SHA-256 `{former}`" not in card:
+        return None
+    if any(" (n = " in heading for heading in headings):  # it was evaluated
+        new[_CALIBRATION] += f"\n\n{_OLDER}"
+    renewed = [new[heading] if heading in (_CALIBRATION, _FILE) else part for heading, part in parts]
+    return "\n\n".join(renewed) + "\n"
+
+
+def _sections(card: str) -> list[tuple[str, str]]:
+    """First line and whole text of what stands before the first section, and of every section."""
+    return [(part.partition("\n")[0], part.rstrip("\n")) for part in _SECTION.split(card)]
 
 
 def _does(info: WeightsInfo) -> str:
@@ -91,9 +130,9 @@ def _best_epoch(info: WeightsInfo) -> list[str]:
 def _calibration(info: WeightsInfo) -> list[str]:
     """The calibration, and the gate where there is one."""
     if info.calibration is None:
-        parts = ["## Calibration", "Not calibrated: the file does not say how often it was wrong at which uncertainty."]
+        parts = [_CALIBRATION, "Not calibrated: the file does not say how often it was wrong at which uncertainty."]
     else:
-        parts = ["## Calibration", "\n".join(f"- {line}" for line in calibration_lines(info.calibration))]
+        parts = [_CALIBRATION, "\n".join(f"- {line}" for line in calibration_lines(info.calibration))]
     if (gate := info.familiarity) is not None:
         parts.append(
             f"It warns of images whose distance from {gate.n} training images ({gate.dataset}) is above "

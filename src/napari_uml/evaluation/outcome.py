@@ -15,7 +15,7 @@ from napari_uml.evaluation.comparison import COMPARISON, PICTURES, write_compari
 from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
-from napari_uml.weights import import_weights, read_info, sha256
+from napari_uml.weights import check_name, import_weights, read_info, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +49,8 @@ def judge_run(
 
     Raises
     ------
+    ValueError
+        When `install` is no valid name, or that of a registered model.
     UMLError
         When the run has no model yet, something cannot be read or written, or another model has the name.
     DatasetError
@@ -57,6 +59,8 @@ def judge_run(
     plan, path = read_plan(run), run / MODEL
     if not path.is_file():
         raise UMLError(f"Expected the model of a run, {run} has none yet; train at least one epoch.")
+    if install:
+        check_name(install, path)
     start, folder = first_start(plan), plan.datasets[0]
     datasets = [read_dataset(one) for one in plan.datasets]
     reason = _why_uncalibrated(read_info(path), datasets)
@@ -67,11 +71,11 @@ def judge_run(
     comparison = compare(before, after, folder, progress)
     comparison = comparison.model_copy(update={"note": f"{comparison.note} {reason}".strip()})
     draw_comparison(run / PICTURES, before, after, folder)
-    write_comparison(run / COMPARISON, comparison)
     card = model_card(after.info, [(0.0, comparison.after)], sha256(path), path.stat().st_size)
     write_atomic(run / CARD, card)
     if install:
         import_weights(path, install)  # and the card beside it
+    write_comparison(run / COMPARISON, comparison)  # last: a run without it is offered again
     return comparison
 
 

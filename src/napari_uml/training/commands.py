@@ -7,7 +7,7 @@ import tempfile
 from typing import IO, TYPE_CHECKING, Final
 
 from napari_uml.errors import UMLError
-from napari_uml.training.supervise import COMMAND
+from napari_uml.training.supervise import COMMAND, utf8_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,9 @@ def run_command(words: Sequence[str], stopped: Callable[[], bool], command: Sequ
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
-            process = subprocess.Popen([*command, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            process = subprocess.Popen(
+                [*command, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=utf8_environment()
+            )
         except OSError as error:
             raise UMLError(f"{words[0]} cannot be started: {error.strerror or error}.") from error
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from napari_uml import __version__
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
-from napari_uml.training.plan import MODEL, read_plan
+from napari_uml.training.plan import MODEL, count_images, read_plan
 from napari_uml.weights import WeightsInfo, save_weights
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         image_size=best.train.image_size,
         focus=plan.focus,
         training={
-            "datasets": _numbers(own, mixed),
+            "datasets": plan.images or count_images(own, mixed),
             "settings": best.train.model_dump(mode="json"),
             "vertical_flip": plan.vertical_flip,
             "epoch": best.epoch,
@@ -77,18 +76,6 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
     )
     save_weights(run / MODEL if destination is None else destination, best.shown, info)
     return info
-
-
-def _numbers(own: Sequence[Dataset], mixed: Sequence[Dataset]) -> dict[str, dict[str, int]]:
-    """Annotated images of a split by data set; folders of one name are counted together."""
-    numbers: dict[str, Counter[str]] = {}
-    for dataset in own:
-        counts = numbers.setdefault(dataset.info.name, Counter())
-        counts.update(train=len(dataset.annotated("train")), val=len(dataset.annotated("val")))
-    for dataset in mixed:
-        counts = numbers.setdefault(f"{dataset.info.name}, mixed in", Counter(val=0))
-        counts.update(train=len(dataset.annotated("train")))
-    return {name: dict(counts) for name, counts in numbers.items()}
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,6 +17,8 @@ from napari_uml.weights.info import NAME_PATTERN, in_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from napari_uml.data.dataset import Dataset
 
 PLAN: Final = "train.json"
 MODEL: Final = "model.safetensors"
@@ -36,6 +39,8 @@ class RunPlan(Settings):
         Dataset folders, absolute.
     mix_in
         Those that are trained on as well, against forgetting, and not validated on.
+    images
+        What `count_images` gave when the run began; empty when an earlier version began it.
     task
         Structures and classes of all of them together.
     network, settings
@@ -61,6 +66,7 @@ class RunPlan(Settings):
     command: str
     datasets: Annotated[tuple[Path, ...], Field(min_length=1)]
     mix_in: tuple[Path, ...] = ()
+    images: dict[str, dict[str, int]] = Field(default_factory=dict)
     task: Task
     network: UMLConfig
     settings: TrainConfig
@@ -106,6 +112,24 @@ def read_plan(run: Path) -> RunPlan:
         raise UMLError(f"Expected the folder of a training run, {run} has no {PLAN} that can be read.") from error
     except ValidationError as error:
         raise UMLError(f"Expected the settings of a training run, {path} is damaged ({in_short(error)}).") from error
+
+
+def count_images(own: Sequence[Dataset], mixed: Sequence[Dataset]) -> dict[str, dict[str, int]]:
+    """Annotated images of a split by data set; folders of one name are counted together.
+
+    Parameters
+    ----------
+    own, mixed
+        What is trained and validated on, and what is only trained on as well.
+    """
+    numbers: dict[str, Counter[str]] = {}
+    for dataset in own:
+        counts = numbers.setdefault(dataset.info.name, Counter())
+        counts.update(train=len(dataset.annotated("train")), val=len(dataset.annotated("val")))
+    for dataset in mixed:
+        counts = numbers.setdefault(f"{dataset.info.name}, mixed in", Counter(val=0))
+        counts.update(train=len(dataset.annotated("train")))
+    return {name: dict(counts) for name, counts in numbers.items()}
 
 
 def first_start(plan: RunPlan) -> str:

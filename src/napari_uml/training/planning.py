@@ -13,7 +13,7 @@ from napari_uml.errors import UMLError
 from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE, check_settings
 from napari_uml.training.origin import Origin, find_origin
-from napari_uml.training.plan import PLAN, RunPlan, command_line, read_plan
+from napari_uml.training.plan import PLAN, RunPlan, command_line, count_images, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
     mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))
     datasets = [read_dataset(folder) for folder in (*folders, *mix_in)]
-    _check_mixed([folder.resolve() for folder in folders], datasets[len(folders) :])
+    own, mixed = datasets[: len(folders)], datasets[len(folders) :]
+    _check_mixed([folder.resolve() for folder in folders], mixed)
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
     name = options.get("name") or _name_of(run)
@@ -61,6 +62,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         command=command_line(folders, {**options, **settings, "output": run}),
         datasets=tuple(folder.resolve() for folder in folders),
         mix_in=mix_in,
+        images=count_images(own, mixed),
         task=task,
         network=_network(options, task, origin),
         settings=_settings(settings, origin),

@@ -103,8 +103,9 @@ class TrainingProcess:
             run.mkdir(parents=True, exist_ok=True)
             with (run / LOG).open("ab") as log:
                 self._process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, encoding="utf-8", **_apart()
-                )
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=utf8_environment(),
+                    encoding="utf-8", errors="backslashreplace", **_apart(),
+                )  # fmt: skip
         except OSError as error:
             raise UMLError(f"Training cannot be started: {error.strerror or error}.") from error
         _give_way(self._process)
@@ -162,6 +163,11 @@ class TrainingProcess:
     def _note(self, line: str) -> None:
         with (self.run / LOG).open("a", encoding="utf-8") as log:
             log.write(line)
+
+
+def utf8_environment() -> dict[str, str]:
+    """The environment of this process, for one of Python that is to write UTF-8 whatever the system's encoding is."""
+    return {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def log_tail(run: Path) -> str:

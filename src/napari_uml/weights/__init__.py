@@ -11,7 +11,7 @@ from napari_uml.weights.registry import (
     user_folder,
 )
 from napari_uml.weights.tensors import check_fits, load_tensors, save_weights, write_info
-from napari_uml.weights.user_models import delete_weights, import_weights, rename_weights, verify
+from napari_uml.weights.user_models import check_name, delete_weights, import_weights, rename_weights, verify
 
 __all__ = [
     "FORMAT_VERSION",
@@ -20,6 +20,7 @@ __all__ = [
     "WeightsInfo",
     "cache_folder",
     "check_fits",
+    "check_name",
     "delete_weights",
     "fetch",
     "find_weights",

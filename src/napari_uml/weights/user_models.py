@@ -61,6 +61,28 @@ def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool
     return info
 
 
+def check_name(name: str, path: Path | None = None) -> None:
+    """Refuse a name that `import_weights` would refuse for a weights file.
+
+    Parameters
+    ----------
+    name
+        Name to find it by.
+    path
+        The file, which may be there under that name already; None: no file may.
+
+    Raises
+    ------
+    ValueError
+        When the name is no valid one, or that of a registered model.
+    WeightsError
+        When another model has the name.
+    """
+    target = _target(name)
+    if target.exists() and (path is None or sha256(target) != sha256(path)):
+        raise _taken(name)
+
+
 def rename_weights(name: str, new_name: str) -> Path:
     """Rename one of the user's models, its card too, and return its new path; the content stays as it is.
 

@@ -13,7 +13,7 @@ from napari_uml.training.job import TrainingJob, resumed, with_smaller_batch
 from napari_uml.training.plan import PLAN, read_plan
 from napari_uml.training.run_state import new_run_folder, runs_folder, unfinished_runs
 from napari_uml.training.supervise import Outcome, TrainingProcess, log_tail
-from napari_uml.weights import list_models, read_info
+from napari_uml.weights import check_name, list_models, read_info
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.finetune_listener import Listener
 from napari_uml.widgets.finetune_session import (
@@ -177,9 +177,9 @@ class FinetuneBench(QObject):
             self._process.stop()
 
     def add_model(self, name: str) -> None:
-        """Compare the model of the run that is shown with its start, and add it under a name."""
+        """Compare the model of the run that is shown with its start, and add it under a name, if it is a free one."""
         run = self.session.run
-        if run is not None:
+        if run is not None and self._is_free(name):
             self.session.stage, self.session.message = Stage.JUDGING, None
             self.session.installed, self._wanted_name = "", name
             self._judge.start(self._judging(run, name))
@@ -210,6 +210,15 @@ class FinetuneBench(QObject):
         self._measuring.finished.connect(self.measuring_changed)
         self._judge.yielded.connect(self._on_judged)
         self._judge.finished.connect(self._on_judge_ended)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether a model can be added under a name; why not is reported."""
+        try:
+            check_name(name)
+        except (WeightsError, ValueError) as error:
+            self.report(error)
+            return False
+        return True
 
     def _again(self, run: Path, smaller: bool) -> None:
         if self.session.stage is not Stage.IDLE:

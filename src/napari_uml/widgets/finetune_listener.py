@@ -43,10 +43,12 @@ class Listener(QObject):
 
     def _listen(self, process: Process) -> None:
         import_plots()
-        for event in process.events():
+        try:
+            for event in process.events():
+                if not self._dropped:
+                    self.said.emit(event)
+        finally:  # an error in between must not leave the dock waiting
+            outcome = process.outcome()
             if not self._dropped:
-                self.said.emit(event)
-        outcome = process.outcome()
-        if not self._dropped:
-            self.said.emit(outcome)
-            self.finished.emit()
+                self.said.emit(outcome)
+                self.finished.emit()

@@ -7,19 +7,21 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from qtpy.QtCore import QLocale, QSignalBlocker
-from qtpy.QtGui import QDoubleValidator
+from qtpy.QtCore import QRegularExpression, QSignalBlocker, Qt
+from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QSpinBox, QWidget
 
 from napari_uml.config import TrainConfig
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.finetune_session import Stage
+from napari_uml.widgets.finetune_work import TIMED
 from napari_uml.widgets.panel import Panel, add_row, form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic.fields import FieldInfo
+    from qtpy.QtGui import QFocusEvent
 
     from napari_uml.widgets.finetune_bench import FinetuneBench
     from napari_uml.widgets.finetune_session import FinetuneSession
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 FIRST = ("epochs", "learning_rate", "batch_size", "image_size", "anchor")
 """What users change most stands on top; `trainable` is chosen above."""
 LARGEST = 1_000_000
-PACED = frozenset({"batch_size", "image_size"})
-"""What the time of a step depends on."""
+NUMBER = r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d{1,2})?"
+"""What can be typed as a number: a point or a comma before its fraction, none between thousands."""
 MIX_TIP = (
     "Also train on the data that the start model knows, so that it forgets less of it. Every epoch visits at most "
     "as many of its images as of the list's, so it takes up to twice as long; the list alone chooses the best epoch, "
@@ -113,7 +115,7 @@ class SettingsPanel(Panel):
 
     def _on_changed(self, name: str, value: Any) -> None:
         self.session.changes = {**self.session.changes, name: value}
-        if name in PACED:
+        if name in TIMED:
             self.session.pace = None
 
     def _on_reset(self) -> None:
@@ -126,6 +128,30 @@ class SettingsPanel(Panel):
 
     def _on_unmix(self) -> None:
         self.bench.choose_mix(None)
+
+
+class _NumberField(QLineEdit):
+    """A number to type; when the field is left with what is none, the former number comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._former = ""
+        self.setValidator(QRegularExpressionValidator(QRegularExpression(NUMBER), self))
+
+    def value(self) -> float:
+        """The number in the field."""
+        return float(self.text().replace(",", "."))
+
+    def set_value(self, value: float) -> None:
+        """Show another number."""
+        self._former = f"{value:g}"
+        self.setText(self._former)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        in_menu = event.reason() == Qt.FocusReason.PopupFocusReason  # to paste a number
+        if not in_menu and not self.hasAcceptableInput():
+            self.setText(self._former)
+        super().focusOutEvent(event)
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:
@@ -165,12 +191,9 @@ def _whole(field: FieldInfo, optional: bool, changed: Callable[[Any], None]) -> 
 
 
 def _number(changed: Callable[[Any], None]) -> tuple[QWidget, Callable[[Any], None]]:
-    line = QLineEdit()
-    validator = QDoubleValidator(line)
-    validator.setLocale(QLocale(QLocale.Language.C))  # a point on every system
-    line.setValidator(validator)
-    line.editingFinished.connect(lambda: changed(float(line.text())) if line.isModified() else None)
-    return line, lambda value: line.setText(f"{value:g}")
+    line = _NumberField()
+    line.editingFinished.connect(lambda: changed(line.value()) if line.isModified() else None)
+    return line, line.set_value
 
 
 def _text(changed: Callable[[Any], None]) -> tuple[QWidget, Callable[[Any], None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import DatasetError
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     Stopped = Callable[[], bool]
     Work = Callable[[Stopped], Iterator[object]]
+
+
+TIMED: Final = ("batch_size", "image_size", "trainable", "device", "precision")
+"""Settings that the time of a step depends on."""
 
 
 class Process(Protocol):
@@ -67,7 +71,7 @@ def read_list(folder: Path) -> Work:
 
 def measure(start: str, settings: Mapping[str, Any]) -> Work:
     """Work that yields the `Pace` of this machine with a model."""
-    wanted = {name: settings[name] for name in ("batch_size", "image_size", "trainable") if name in settings}
+    wanted = {name: settings[name] for name in TIMED if name in settings}
 
     def work(stopped: Stopped) -> Iterator[object]:
         said = run_command(["estimate", "--json", *command_words((), {"from": start, **wanted})], stopped)
