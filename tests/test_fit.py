@@ -440,6 +440,25 @@ def test_validation_judges_the_mixture(tmp_path, blobs, monkeypatch):
         assert torch.allclose(network(torch.zeros(1, 3, 64, 64)).mask_logits[0], judged[0], atol=1e-3)
 
 
+def test_the_share_that_the_validation_images_allow_is_chosen_at_the_end(tmp_path, blobs, monkeypatch):
+    told = []
+
+    def choose(answered):
+        told.append(answered)
+        return 0.75
+
+    monkeypatch.setattr(trainer, "largest_share", choose)
+    tensors = UMLNetwork(NETWORK).state_dict()
+    options = {"start": Start(tensors, INFO), "start_share": 0.25, "choose_share": True, "ema": 0.0}
+    train(tmp_path, blobs, epochs=2, **options)
+    assert [sorted(answered) for answered in told] == [[0, 0.25, 0.5, 0.75]]  # once, after the last epoch
+    best, last = (load_checkpoint(tmp_path / name) for name in (BEST, LAST))
+    assert (best.start_share, last.start_share) == (0.75, 0.25)
+    name = "instructor.head.0.weight"
+    assert torch.allclose(best.shown[name], 0.75 * tensors[name] + 0.25 * best.weights[name], atol=1e-6)
+    assert told[0][0.75] != pytest.approx(told[0][0.0])
+
+
 def test_nothing_random_is_mixed_into_what_is_new(tmp_path, blobs):
     old = INFO.model_copy(update={"cls_classes": ("something", "else")})
     train(tmp_path, blobs, epochs=1, start=Start(UMLNetwork(NETWORK).state_dict(), old), start_share=0.5, ema=0.0)

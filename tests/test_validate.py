@@ -47,13 +47,23 @@ def test_score_worked_by_hand():
     samples = [sample(half, 0), sample(whole, 1), sample(none, -1)]
     found = np.stack([whole, whole, none])
     output = answered(found, [[9.0, 1.0], [1.0, 9.0], [9.0, 1.0]])
-    metrics, score = validate(lambda _: output, samples, TASK, SIZE, 3, torch.device("cpu"))
+    metrics, score, known = validate(lambda _: output, samples, TASK, SIZE, 3, torch.device("cpu"))
     dice = (2 / 3 + 1) / 2  # the third image has no lesion
     assert metrics["dice_present/lesion"] == pytest.approx(dice)
     assert metrics["auc"] == metrics["acc"] == 1
     assert score.value == pytest.approx((dice + 1) / 2)
     dice_error = np.std([2 / 3, 1], ddof=1) / np.sqrt(2)
     assert score.error == pytest.approx(np.hypot(dice_error, auc_error(1, 1, 1)) / 2)
+    assert known == pytest.approx([2 / 3, 1, np.nan], nan_ok=True)
+
+
+def test_without_masks_an_image_is_answered_by_the_probability_of_its_class():
+    unknown = np.full((SIZE, SIZE), 255, np.uint8)
+    output = answered(np.stack([unknown * 0] * 2), [[9.0, 1.0], [1.0, 9.0]])
+    known = validate(
+        lambda _: output, [sample(unknown, 0), sample(unknown, -1)], TASK, SIZE, 2, torch.device("cpu")
+    ).answered
+    assert known == pytest.approx([10 / 12, np.nan], nan_ok=True)
 
 
 def test_one_image_is_unsure_and_unknown_ones_have_no_score():
@@ -62,6 +72,7 @@ def test_one_image_is_unsure_and_unknown_ones_have_no_score():
     score = validate(lambda _: output, [sample(mask, -1)], TASK, SIZE, 1, torch.device("cpu")).score
     assert score == (1, 0.5)
     unknown = sample(np.full((SIZE, SIZE), 255, np.uint8), -1)
-    metrics, score = validate(lambda _: output, [unknown], TASK, SIZE, 1, torch.device("cpu"))
+    metrics, score, known = validate(lambda _: output, [unknown], TASK, SIZE, 1, torch.device("cpu"))
     assert score is None
+    assert np.isnan(known).all()
     assert set(metrics) == {"u_image", "u_pixel"}

@@ -240,6 +240,11 @@ class TrainConfig(Settings):
     start_share: Annotated[
         float, Field(ge=0, lt=1, description="share of the start weights in the new model, against forgetting")
     ] = 0.0
+    choose_share: bool = Field(
+        False,
+        description="with start-share: at the end take the largest of 0, 1/4, 1/2, 3/4 that is as good on the "
+        "validation images",
+    )
     seed: Annotated[int, Field(ge=0, description="seed of everything random")] = 0
     device: str = Field("auto", description="auto, cpu, cuda or mps")
     precision: Precision = Field("auto", description="auto: bf16 where the device has it")

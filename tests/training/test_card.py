@@ -85,6 +85,13 @@ def test_card_says_how_it_was_trained(info: WeightsInfo) -> None:
         assert words in card
 
 
+def test_card_says_what_the_weights_are_a_mixture_of(info: WeightsInfo) -> None:
+    assert "mixture" not in model_card(info, [], SHA256, 1_250_000)
+    mixed = info.model_copy(update={"training": {**info.training, "start_share": 0.75}})
+    card = model_card(mixed, [], SHA256, 1_250_000)
+    assert "Its weights are a mixture: 75% those of the start, 25% trained." in card
+
+
 def test_card_has_the_commands_of_all_stages_in_order(info: WeightsInfo) -> None:
     assert "made by, in this order" not in model_card(info, [], SHA256, 1_250_000)
     staged = info.model_copy(update={"training": {**info.training, "earlier": ["first", "second"]}})

@@ -73,7 +73,7 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
     assert info.training == {
         "datasets": {"Blobs": {"train": 8, "val": 4}}, "settings": plan.settings.model_dump(mode="json"),
         "vertical_flip": False, "epoch": 1, "epochs": 3, "seconds": 180, "command": plan.command,
-        "started_from": "the model x, version 1", "earlier": ["first", "second"],
+        "started_from": "the model x, version 1", "earlier": ["first", "second"], "start_share": 0.0,
     }  # fmt: skip
 
 

@@ -215,6 +215,8 @@ def _training(info: WeightsInfo) -> list[str]:
         f"Started from {training.get('started_from')}; epoch {training.get('epoch')} of {training.get('epochs')} was "
         "the best" + (f"; {seconds / 60:.0f} minutes in all." if isinstance(seconds, int) else ".")
     )
+    if (share := training.get("start_share")) and isinstance(share, float):
+        parts.append(f"Its weights are a mixture: {share:.0%} those of the start, {1 - share:.0%} trained.")
     *earlier, command = info.commands or ("",)
     parts.append(f"```\n{command}\n```")
     if earlier:

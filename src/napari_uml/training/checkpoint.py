@@ -46,6 +46,8 @@ class Checkpoint:
         The parameters that `TrainConfig.anchor` pulls towards and `start_share` mixes in (empty without).
     scaler
         State of the loss scaling that fp16 needs.
+    share
+        Of the start weights, when it was chosen at the end; None: `TrainConfig.start_share`.
     """
 
     network: UMLConfig
@@ -62,12 +64,18 @@ class Checkpoint:
     anchor: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
     best_error: float = 0.0
+    share: float | None = None
+
+    @property
+    def start_share(self) -> float:
+        """Share of the start weights in those to use."""
+        return self.train.start_share if self.share is None else self.share
 
     @property
     def shown(self) -> dict[str, Tensor]:
         """The weights to use: the average where there is one, with the share of the start."""
-        trained, share = self.averaged or self.weights, self.train.start_share
-        return mixed(trained, self.anchor, share) if share else trained
+        trained = self.averaged or self.weights
+        return mixed(trained, self.anchor, self.start_share) if self.start_share else trained
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -64,6 +64,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
             "epoch": best.epoch,
             "epochs": last.epoch,
             "seconds": round(last.seconds),
+            "start_share": best.start_share,
             "earlier": list(plan.earlier),
             "command": plan.command,
             "started_from": plan.started_from,

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -28,6 +28,7 @@ from napari_uml.training.plan import PREVIEW
 from napari_uml.training.preview import chosen, draw_preview
 from napari_uml.training.processes import make_fabric
 from napari_uml.training.schedule import average_decay, kl_weight, make_optimizer, make_scheduler
+from napari_uml.training.shares import SHARES, largest_share
 from napari_uml.training.transfer import transfer
 from napari_uml.training.validate import Score, Validation, validate
 
@@ -106,7 +107,7 @@ class Trainer:
             torch.manual_seed(derive_seed(self.config.seed, self.epoch, self.fabric.global_rank))
             losses = self._train_batches(on_step)
             trained = time.perf_counter() - began
-            metrics, score = self._validate()
+            metrics, score, _ = self._validate()
         self.epoch += 1
         is_best = self._compare(score)
         seconds = time.perf_counter() - began
@@ -114,6 +115,8 @@ class Trainer:
         self._save(metrics, is_best)
         reason = self._stop_reason()
         self.finished = reason != ""
+        if self.finished and self.config.choose_share and self.mixture is not None and self.validation:
+            self._choose_share(self.mixture)
         return EpochReport(
             epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
@@ -257,13 +260,27 @@ class Trainer:
             net = self.mixture
         found = Validation({}, None)
         if self.validation:
-            net.eval()
-            forward = self._forward(net)
-            size, batch = self.config.image_size, self.config.batch_size
-            found = validate(forward, self.validation, self.task, size, batch, self.fabric.device)
-            shown = chosen(self.validation)
-            draw_preview(self.run / PREVIEW, forward, shown, self.task, size, self.fabric.device)
+            found = self._validate_network(net)
+            shown, size = chosen(self.validation), self.config.image_size
+            draw_preview(self.run / PREVIEW, self._forward(net), shown, self.task, size, self.fabric.device)
         return self.fabric.broadcast(found)
+
+    def _validate_network(self, net: torch.nn.Module) -> Validation:
+        net.eval()
+        size, batch = self.config.image_size, self.config.batch_size
+        return validate(self._forward(net), self.validation, self.task, size, batch, self.fabric.device)
+
+    @torch.no_grad()
+    def _choose_share(self, net: torch.nn.Module) -> None:
+        """Mix as much of the start into the best epoch as the validation images allow."""
+        best = load_checkpoint(self.run / BEST)
+        found = {}
+        for share in SHARES:
+            net.load_state_dict(replace(best, share=share).shown)
+            found[share] = self._validate_network(net)
+        chosen_share = largest_share({share: one.answered for share, one in found.items()})
+        if chosen_share is not None:
+            save_checkpoint(self.run / BEST, replace(best, share=chosen_share, metrics=found[chosen_share].metrics))
 
     def _forward(self, net: torch.nn.Module) -> Callable[[Tensor], UMLOutput]:
         def forward(images: Tensor) -> UMLOutput:

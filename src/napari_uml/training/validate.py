@@ -30,10 +30,22 @@ class Score(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """Figures by name, and the score made of them; None where neither structures nor classes are known."""
+    """What the validation images tell.
+
+    Attributes
+    ----------
+    metrics
+        Figures by name.
+    score
+        Made of them; None where neither structures nor classes are known.
+    answered
+        (N,) how well each image is answered: mean Dice of the structures that it has; where no image has one, the
+        probability of its class. NaN where not known.
+    """
 
     metrics: dict[str, float]
     score: Score | None
+    answered: NDArray[np.floating] = np.empty(0)
 
 
 def validate(
@@ -69,8 +81,9 @@ def validate(
             pixel_doubts.append(answer.uncertainty.mean(dim=(1, 2, 3)).cpu().numpy())
             found = output.mask_logits[0].argmax(1).cpu().numpy()
             overlaps += [_dice(mask, truth.numpy(), task) for mask, truth in zip(found, masks, strict=True)]
-    metrics, scores = {}, []
+    metrics, scores, answered = {}, [], np.full(len(samples), np.nan)
     if any(overlaps):
+        answered = np.array([np.mean(list(dice.values())) if dice else np.nan for dice in overlaps])
         for name in task.structures:
             if values := [dice[name] for dice in overlaps if name in dice]:
                 metrics[f"dice_present/{name}"] = float(np.mean(values))
@@ -78,6 +91,8 @@ def validate(
     if probabilities:
         labels = np.array([sample.label for sample in samples])
         known, p = labels >= 0, np.concatenate(probabilities)
+        if not any(overlaps):
+            answered = np.where(known, p[np.arange(labels.size), labels], np.nan)
         if known.any():
             metrics["acc"] = float((p.argmax(1) == labels)[known].mean())
         if (auc := _auc_score(p[known], labels[known])) is not None:
@@ -85,7 +100,7 @@ def validate(
             scores.append(auc)
     means = {"u_image": doubts, "u_pixel": pixel_doubts}
     metrics |= {name: float(np.mean(np.concatenate(values))) for name, values in means.items() if values}
-    return Validation(metrics, _averaged(scores) if scores else None)
+    return Validation(metrics, _averaged(scores) if scores else None, answered)
 
 
 def _dice(found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task) -> dict[str, float]:
