@@ -21,7 +21,7 @@ def test_the_best_share_is_taken_where_the_others_are_worse():
 
 
 def test_the_largest_is_taken_of_those_that_differ_by_chance():
-    assert largest_share(answered([0, 0.01, 0.02, 0.2], spread=0.2)) == 0.5
+    assert largest_share(answered([0, 0.01, 0.02, 0.2], spread=0.3)) == 0.5
     assert largest_share(answered([0, 0, 0, 0])) == 0.75
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75)
 """Of the start weights, among which one is chosen."""
+TOLERANCE: Final = 0.5
+"""Standard errors that count as chance: to keep too much of the start where much was learnt costs more than too little
+where nothing was."""
 
 
 def largest_share(answered: Mapping[float, NDArray[np.floating]]) -> float | None:
@@ -20,7 +23,7 @@ def largest_share(answered: Mapping[float, NDArray[np.floating]]) -> float | Non
 
     Where few images have little to teach, every step away from the start is by chance, and the start generalises
     better; where they have much to teach, their validation images tell. "By chance" is a mean difference, image by
-    image, of one standard error at most.
+    image, of at most `TOLERANCE` of its standard error.
 
     Parameters
     ----------
@@ -36,5 +39,6 @@ def largest_share(answered: Mapping[float, NDArray[np.floating]]) -> float | Non
     if best.size < 2:
         return None
     apart = {share: best - values for share, values in known.items()}
-    alike = [s for s, values in apart.items() if values.mean() <= values.std(ddof=1) / best.size**0.5]
+    errors = {share: values.std(ddof=1) / best.size**0.5 for share, values in apart.items()}
+    alike = [share for share, values in apart.items() if values.mean() <= TOLERANCE * errors[share]]
     return max(alike)
