@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.input_panel import InputPanel
 from napari_uml.widgets.model_panel import ModelPanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
-from napari_uml.widgets.run_panel import RunPanel
+from napari_uml.widgets.run_panel import RunPanel, without_names
 from napari_uml.widgets.session import State
 
 if TYPE_CHECKING:
@@ -206,6 +208,25 @@ def test_run_stays_usable_after_out_of_memory(
     run(qtbot, dock)
     assert panel.message.text() == ""
     assert "scan structures" in viewer.layers
+
+
+def test_a_report_names_neither_the_image_nor_the_home_folder(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("USERPROFILE", "/home/anna")
+    file = Path("/home/anna/scans/Doe Jane.dcm")
+    viewer.add_image(RNG.random((32, 40)), name="Doe Jane left", metadata={"path": str(file)})
+    told = f"{file.name}: {file} and {str(file)!r} cannot be read. Doe Jane left is dark."
+    dock.bench.report(ValueError(f"{told} See /home/anna/.cache, not /home/annabel or Doe Janet."))
+    dock.panels[RunPanel].copy.click()
+    copied = QGuiApplication.clipboard().text()
+    assert "<file>: <file> and '<file>' cannot be read. <file> is dark." in copied
+    assert "See ~/.cache, not /home/annabel or Doe Janet." in copied
+    assert re.findall(r"Doe Jane\b|/home/anna\b", copied) == []
+    windows = without_names(r"'C:\\scans\\Doe.tif' C:\scans\Doe.tif", [r"C:\scans\Doe.tif"])
+    assert windows == "'<file>' <file>"
+    assert "look through it for names of other files" in dock.panels[RunPanel].copy.toolTip()
 
 
 def test_a_reopened_dock_uses_the_same_layers(

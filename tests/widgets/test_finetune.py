@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, QSettings, Qt, Signal
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QSettings, Qt, Signal
+from qtpy.QtGui import QFocusEvent, QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
     QAbstractSpinBox,
     QComboBox,
+    QDockWidget,
     QLineEdit,
+    QMainWindow,
     QMessageBox,
     QWidget,
 )
 from tests.tiny import INFO, tiny_dataset
-from tests.widgets.finetune_fakes import FakeLaunch, judging, report
+from tests.widgets.finetune_fakes import FakeLaunch, FakeProcess, judging, report
 
 from napari_uml.config import TrainConfig
 from napari_uml.data.dataset import read_dataset, write_dataset
@@ -32,7 +34,8 @@ from napari_uml.training.pace import Pace
 from napari_uml.training.plan import CURVES, LAST, MODEL, RunPlan, read_plan, write_plan
 from napari_uml.training.run_state import mark_ended
 from napari_uml.weights import find_weights, import_weights, list_models
-from napari_uml.widgets import finetune_result_panel
+from napari_uml.widgets import finetune_result_panel, finetune_work
+from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune import FinetuneWidget
 from napari_uml.widgets.finetune_curves_panel import CurvesPanel
 from napari_uml.widgets.finetune_result_panel import ResultPanel
@@ -307,6 +310,22 @@ def test_failed_run_shows_its_message_and_can_be_resumed(
     assert launch.last.run == run
 
 
+def test_error_while_a_process_is_heard_ends_the_waiting(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable() -> Iterator[object]:
+        raise OSError("Bad file descriptor")
+        yield
+
+    monkeypatch.setattr(FakeProcess, "events", lambda _: unreadable())
+    told: list[object] = []
+    monkeypatch.setattr("threading.excepthook", told.append)  # napari shows it
+    dock = make_dock(blobs)
+    dock.panels[TrainPanel].train.click()
+    qtbot.waitUntil(lambda: dock.session.stage is Stage.IDLE and bool(told))
+    assert "ended without a word" in dock.panels[TrainPanel].message.text()
+
+
 def test_run_that_was_killed_is_found_next_time(qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch) -> None:
     dock = make_dock(blobs)
     dock.panels[TrainPanel].train.click()
@@ -371,6 +390,34 @@ def test_window_is_not_closed_against_the_users_will(
     assert window.close()
     assert launch.last.stopped
     dock.setParent(None)
+
+
+def test_floating_dock_asks_for_its_window_and_tells_it_of_new_models(
+    qtbot: QtBot, make_dock: Any, blobs: Path, launch: FakeLaunch, load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock, analyse = make_dock(blobs), AnalyseWidget(ViewerModel(), load=load)
+    window, floating = QMainWindow(), QDockWidget()
+    qtbot.addWidget(window, before_close_func=lambda _: dock.setParent(None))
+    window.setCentralWidget(analyse)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, floating)
+    floating.setWidget(dock)
+    floating.setFloating(True)
+    with qtbot.waitExposed(floating):
+        window.show()
+    refreshed: list[str] = []
+    monkeypatch.setattr(analyse.bench, "refresh_models", lambda: refreshed.append("models"))
+    dock.bench.models_changed.emit("tuned")
+    dock.bench.wanted.emit("tuned")
+    assert refreshed == ["models", "models"]
+    assert analyse.session.model == "tuned"
+    dock.panels[TrainPanel].train.click()
+    asked: list[str] = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: asked.append("?") or QMessageBox.StandardButton.No)
+    floating.close()  # hides it
+    assert not asked
+    assert not window.close()
+    assert asked
+    assert not launch.last.stopped
 
 
 def test_window_that_stays_open_after_all_hears_how_the_run_ends(
@@ -472,6 +519,51 @@ def test_setting_out_of_its_bounds_is_refused_in_words(make_dock: Any, blobs: Pa
     assert not_ready(dock.session).startswith("image_size: ")
 
 
+@pytest.mark.parametrize("typed", ["0,0005", "0.0005", "5e-4", ",0005"])
+def test_a_comma_is_as_good_as_a_point(qtbot: QtBot, make_dock: Any, blobs: Path, typed: str) -> None:
+    dock = make_dock(blobs)
+    field = dock.panels[SettingsPanel].fields["learning_rate"]
+    field.selectAll()
+    qtbot.keyClicks(field, typed)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert dock.session.settings()["learning_rate"] == 0.0005
+    assert field.text() == "0.0005"
+
+
+@pytest.mark.parametrize(("typed", "left"), [("", ""), ("1e", "1e"), ("-", "-"), ("1.000,5e", "1.0005e"), ("abc", "")])
+def test_a_number_that_is_none_gives_way_to_the_former_one(
+    qtbot: QtBot, make_dock: Any, blobs: Path, typed: str, left: str
+) -> None:
+    dock = make_dock(blobs)
+    field = dock.panels[SettingsPanel].fields["learning_rate"]
+    former = field.text()
+    field.clear()
+    qtbot.keyClicks(field, typed)
+    assert field.text() == left
+    QCoreApplication.sendEvent(field, QFocusEvent(QEvent.Type.FocusOut, Qt.FocusReason.PopupFocusReason))
+    assert field.text() == left
+    QCoreApplication.sendEvent(field, QFocusEvent(QEvent.Type.FocusOut, Qt.FocusReason.TabFocusReason))
+    assert field.text() == former
+    assert dock.session.changes == {}
+
+
+def test_time_is_that_of_the_device_and_precision_that_are_chosen(
+    make_dock: Any, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed: list[list[str]] = []
+    monkeypatch.setattr(finetune_work, "run_command", lambda words, stopped: typed.append(words))
+    dock = make_dock(blobs)
+    dock.session.pace = Pace(train=0.1, looking=0.05, memory_mb=1000)
+    precision = dock.panels[SettingsPanel].fields["precision"]
+    precision.textActivated.emit("bf16")
+    assert dock.session.pace is None
+    list(finetune_work.measure("x", {**dock.session.settings(), "device": "cpu", "epochs": 3})(lambda: False))
+    words = " ".join(typed[0])
+    assert "--precision bf16" in words
+    assert "--device cpu" in words
+    assert "--epochs" not in words
+
+
 def test_times_are_shown_when_they_were_measured(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     panel = dock.panels[StartPanel]
@@ -518,6 +610,20 @@ def test_name_that_is_taken_is_refused(make_dock: Any, own_model: str, monkeypat
     panel.rename.click()
     assert "comes with napari-uml" in dock.panels[TrainPanel].message.text()
     assert dock.session.installed == own_model
+
+
+@pytest.mark.parametrize("name", ["breast-ultrasound-tuned", "No Name", ""])
+def test_model_is_not_compared_under_a_name_that_cannot_be_had(
+    make_dock: Any, own_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    dock = make_dock(None)
+    (tmp_path / MODEL).touch()
+    dock.session.run = tmp_path
+    monkeypatch.setattr(finetune_result_panel.QInputDialog, "getText", lambda *_, **__: (name, True))
+    dock.panels[ResultPanel].keep.click()
+    assert dock.session.stage is Stage.IDLE
+    assert repr(name) in dock.panels[TrainPanel].message.text()
+    assert not dock.panels[ResultPanel].keep.isHidden()
 
 
 def test_export_writes_weights_and_card(

@@ -125,6 +125,28 @@ def test_a_reopened_dock_finds_its_layers(viewer: ViewerModel, layers: ResultLay
     assert len(viewer.layers) == 3
 
 
+@pytest.mark.parametrize("first_is_gone", [False, True])
+@pytest.mark.parametrize("runs_again", [False, True])
+def test_a_layer_that_is_painted_on_after_the_dock_was_closed_is_the_users(
+    viewer: ViewerModel, predictor: FakePredictor, runs_again: bool, first_is_gone: bool
+) -> None:
+    image, first = viewer.add_image(RNG.random((8, 9)), name="scan"), ResultLayers(viewer)
+    first.show(image, answer(image, predictor))
+    kept = None if first_is_gone else first
+    del first
+    again = ResultLayers(viewer)
+    if runs_again:
+        again.show(image, answer(image, predictor))
+    painted = viewer.layers["scan structures"]
+    painted.paint((4, 4), 1)
+    corrected = painted.data.copy()
+    assert again.get(image, "structures") is None
+    for layers in (again, again, kept or again):
+        layers.show(image, answer(image, predictor))
+        np.testing.assert_array_equal(painted.data, corrected)
+    assert sum(layer.name.startswith("scan structures") for layer in viewer.layers) == 2
+
+
 def test_new_layers_come_one_after_another_and_hidden_until_they_are_there(
     viewer: ViewerModel, predictor: FakePredictor
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QImage, QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_uml.evaluation.sweep import SIGMAS
 from napari_uml.inference.corruptions import KINDS
@@ -230,6 +230,34 @@ def test_a_sweep_draws_curves_and_saves_them(
     sweeper.plot.resize(300, 300)
     save_png(tmp_path / "sweep.png", sweeper.plot)
     assert QImage(str(tmp_path / "sweep.png")).width() == 900
+
+
+@pytest.mark.parametrize("ending", ["csv", "png"])
+def test_a_sweep_is_saved_over_nothing_that_the_dialog_did_not_ask_about(
+    qtbot: QtBot, dock: AnalyseWidget, sweeper: SweepPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    after(qtbot, dock, sweeper.start.click)
+    button = getattr(sweeper, ending)
+
+    def save(name: str) -> Path:
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / name), ""))
+        button.click()
+        return tmp_path / f"{name}.{ending}"
+
+    (tmp_path / f"scan.{ending}").write_text("mine")
+    assert save("scan.v2").is_file()
+    assert dock.session.message is None
+    save("scan")
+    assert (tmp_path / f"scan.{ending}").read_text() == "mine"
+    assert dock.session.message.text == f"{tmp_path / 'scan'}.{ending} is there already; choose another name."
+    dock.session.message = None
+    save(f"scan.{ending.upper()}")
+    save(f"scan.{ending}")  # the dialog asked
+    assert dock.session.message is None
+    assert (tmp_path / f"scan.{ending}").read_bytes() != b"mine"
+    (tmp_path / f"folder.{ending}").mkdir()
+    save(f"folder.{ending}")
+    assert "cannot be written" in dock.session.message.text
 
 
 def test_a_sweep_compares_with_a_truth_of_the_same_size(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Event
+from pathlib import Path
+from threading import Event, current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from PIL import Image as Picture
+from pydicom.data import get_testdata_file
 from qtpy.QtCore import QSettings, Qt
 from qtpy.QtWidgets import QMessageBox, QPushButton
 from tests.tiny import tiny_dataset
@@ -19,10 +21,15 @@ from tests.widgets.conftest import TASK
 from napari_uml.config import Task
 from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.training_list import TrainingList
+from napari_uml.results import Box
 from napari_uml.weights import ModelEntry
-from napari_uml.widgets.layers import mask_style
+from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.layer_arrays import position_in, source_of
+from napari_uml.widgets.layers import ResultLayers, mask_style
 from napari_uml.widgets.panel import Scroll
-from napari_uml.widgets.training_list import TrainingListPanel, panel, questions
+from napari_uml.widgets.reading_modes import Reading
+from napari_uml.widgets.session import Session
+from napari_uml.widgets.training_list import TrainingListPanel, panel, questions, work
 from napari_uml.widgets.training_list.current import labels_layers, take_current
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
@@ -31,7 +38,6 @@ from napari_uml.widgets.training_list.work import Looked, images_in, mask_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
     from tests.widgets.conftest import FakePredictor
@@ -221,6 +227,94 @@ def test_of_a_stack_the_slice_in_view_is_taken_with_its_labels():
     assert np.array_equal(current.labels, stack[2] > 99)
 
 
+def answered(
+    viewer: ViewerModel, image: Any, predictor: FakePredictor, slices: str = "all", stop: bool = False, **changes: Any
+) -> Any:
+    """The structures of an answer about an image; of a stack that is stopped the first slice alone."""
+    session = Session(model="fake", slices=slices)
+    session.choose(source_of(image))
+    session.position = position_in(image, viewer.dims.point)
+    for name, value in changes.items():
+        setattr(session, name, value)
+    *_, result = analyse(session.request(), image.data)(predictor, lambda: stop)
+    ResultLayers(viewer).show(image, result)
+    return viewer.layers[f"{image.name} structures"]
+
+
+STACK = np.stack([GREY, GREY.T.reshape(GREY.shape), GREY[::-1]])
+MOVED = {"scale": (3, 0.7, 0.4), "translate": (-5, 10, 0.3), "rotate": (0, 0, 30)}
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
+@pytest.mark.parametrize("where", [{}, MOVED])
+@pytest.mark.parametrize(
+    ("asked", "covered", "number"),
+    [
+        ({"slices": "current"}, np.s_[:, :], 1),
+        ({"slices": "current", "area": "rectangle", "box": Box(2, 3, 12, 25)}, np.s_[2:12, 3:25], 1),
+        ({"area": "rectangle", "box": Box(0, 7, 9, 30)}, np.s_[0:9, 7:30], 1),
+        ({"stop": True}, np.s_[:, :], 0),
+    ],
+)
+def test_a_result_of_a_part_is_offered_and_the_rest_is_not_annotated(predictor, where, asked, covered, number):
+    viewer = ViewerModel()
+    image = viewer.add_layer(Image(STACK, name="s", **where))
+    viewer.dims.current_step = (number, 0, 0)
+    labels = answered(viewer, image, predictor, **asked)
+    expected = np.full(GREY.shape, IGNORE)
+    expected[covered] = STACK[number][covered] > STACK[number].mean()
+    assert labels_layers(viewer, image) == [labels]
+    assert np.array_equal(take_current(viewer, image, labels).labels, expected)
+    labels.data_setitem((np.array([number % len(labels.data)]), np.array([1]), np.array([2])), 5)
+    labels.name = "mine"
+    viewer.add_layer(Labels(np.zeros_like(STACK), name="other", **where))
+    assert labels_layers(viewer, image)[0] == labels
+    assert (take_current(viewer, image, labels).labels == 5).sum() == 1
+
+
+def test_labels_of_another_slice_or_another_image_are_not_offered(predictor):
+    viewer = ViewerModel()
+    image = viewer.add_layer(Image(STACK, name="s"))
+    other = viewer.add_layer(Image(GREY[:9], name="t"))
+    labels = answered(viewer, image, predictor, "current")
+    assert labels_layers(viewer, other) == []
+    assert labels_layers(viewer, image) == [labels]
+    viewer.dims.current_step = (0, 0, 0)
+    assert labels_layers(viewer, image) == []
+
+
+def test_the_rest_of_a_rectangle_is_not_annotated_in_the_list(qtbot, dock, predictor):
+    image = dock.viewer.add_layer(Image(GREY, name="a"))
+    answered(dock.viewer, image, predictor, "current", area="rectangle", box=Box(5, 5, 15, 20))
+    dialog = AddDialog(dock.viewer, INFO, dock)
+    qtbot.addWidget(dialog)
+    assert dialog.taken.text() == "0 background, 1 lesion, 255 not annotated"
+    mask = added_mask(qtbot, dock, dialog)
+    assert (mask[5:15, 5:20] < 2).all()
+    assert (mask == IGNORE).sum() == GREY.size - 150
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+@pytest.mark.parametrize("shape", [(6, 20, 30), (20, 30, 6), (15, 16, 17)])
+def test_the_plane_on_the_screen_is_taken(order, shape):
+    viewer, pixels = ViewerModel(), np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    image, labels = viewer.add_layer(Image(pixels, name="s")), viewer.add_layer(Labels(pixels // 99))
+    viewer.dims.order = order
+    viewer.dims.set_point(order[0], 4)
+    current = take_current(viewer, image, labels)
+    assert np.array_equal(current.read(), pixels.take(4, order[0]))
+    assert np.array_equal(current.labels, pixels.take(4, order[0]) // 99)
+
+
+def test_colours_are_taken_as_they_were_analysed(predictor):
+    viewer, pixels = ViewerModel(), np.random.default_rng(1).integers(0, 256, (3, 20, 30), dtype=np.uint8)
+    image = viewer.add_layer(Image(pixels, name="s"))
+    labels = answered(viewer, image, predictor, "current", reading=Reading("all", 0))
+    assert np.array_equal(take_current(viewer, image, labels).read(), np.moveaxis(pixels, 0, -1))
+    last = viewer.add_layer(Image(np.moveaxis(pixels, 0, -1), rgb=False))
+    assert take_current(viewer, last, None).read().shape == (20, 30, 3)
+
+
 def test_files_come_with_masks_and_what_cannot_be_read_is_told_at_once(qtbot, dock, tmp_path):
     good, broken = tmp_path / "a.png", tmp_path / "b.png"
     Picture.fromarray(GREY).save(good)
@@ -240,12 +334,75 @@ def test_masks_beside_images_are_found_and_are_no_images(tmp_path):
     assert images_in(tmp_path / "flat") == [tmp_path / "flat" / "y.jpg"]
 
 
+def added_folder(qtbot: QtBot, dock: TrainingListPanel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is told of a folder to annotate."""
+    monkeypatch.setattr(questions.QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    with qtbot.waitSignal(dock._adding.finished, timeout=10_000):
+        dock.view.bare.trigger()
+        assert dock.view.message.text() == "Adds…"
+    return dock.view.message.text()
+
+
+def test_a_folder_to_annotate_has_dicom_files_of_any_name(qtbot, dock, tmp_path, monkeypatch):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("IM0001", "1.2.840.113", "c.dcm", "DICOMDIR", ".hidden"):
+        (folder / name).write_bytes(Path(get_testdata_file("CT_small.dcm")).read_bytes())
+    (folder / "README").write_text("no image")
+    assert [path.name for path in images_in(folder)] == ["1.2.840.113", "IM0001", "c.dcm"]
+    assert added_folder(qtbot, dock, folder, monkeypatch) == "3 images added."
+    assert [(record.image, record.mask) for record in dock.rows.records][1] == ("images/IM0001", "")
+
+
+def test_a_folder_without_images_is_told_and_listed_beside_the_window(qtbot, dock, tmp_path, monkeypatch):
+    listed_in = []
+    monkeypatch.setattr(work, "images_in", lambda folder: listed_in.append(current_thread()) or images_in(folder))
+    (tmp_path / "empty").mkdir()
+    for folder, words in (("empty", "found none in"), ("gone", "cannot be read: No such file")):
+        told = added_folder(qtbot, dock, tmp_path / folder, monkeypatch)
+        assert words in told
+        assert str(tmp_path / folder) in told
+        assert "\n" not in told
+    assert main_thread() not in listed_in
+
+
+def test_what_was_added_is_counted_and_what_was_refused_is_told(qtbot, dock, tmp_path, monkeypatch):
+    Picture.fromarray(GREY).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    told = added_folder(qtbot, dock, tmp_path, monkeypatch).splitlines()
+    assert told[0] == "⚠ 1 image added."
+    assert told[1].startswith("b.png: expected an image")
+
+
 def test_a_data_set_is_added_and_has_thumbnails(qtbot, dock, tmp_path):
     dock.add_dataset(tiny_dataset(tmp_path / "blobs"))
     wait_added(qtbot, dock, 12)
     index = dock.view.rows.index(0, IMAGE)
     qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=10_000)
     assert "12 images, 12 annotated · 8 train · 4 val · 0 test" in dock.view.summary.text()
+
+
+@pytest.mark.parametrize("same_folder", [False, True])
+def test_thumbnails_are_those_of_the_list_that_is_open(qtbot, dock, tmp_path, same_folder):
+    def drawn() -> Any:
+        index = dock.view.rows.index(0, IMAGE)
+        qtbot.waitUntil(lambda: index.data(Qt.ItemDataRole.DecorationRole) is not None, timeout=10_000)
+        return index.data(Qt.ItemDataRole.DecorationRole).toImage().pixelColor(5, 5).red()
+
+    masks = {"dark": np.full(GREY.shape, IGNORE, np.uint8), "light": np.zeros(GREY.shape, np.uint8)}
+    for name, value in (("dark", 10), ("light", 200)):
+        pixels = np.full((*GREY.shape, 3), value, np.uint8)
+        pixels[0] = 0
+        TrainingList.create(tmp_path / name, INFO).add_array(pixels, masks[name], name="a")
+    dock.open(tmp_path / "dark")
+    assert drawn() == 10
+    assert text(dock, 0, STATE) == "no class, in part"
+    if same_folder:
+        for path in ("images/a.png", "masks/a.png"):
+            (tmp_path / "dark" / path).write_bytes((tmp_path / "light" / path).read_bytes())
+    dock.open(tmp_path / ("dark" if same_folder else "light"))
+    assert text(dock, 0, STATE) == "no class"
+    assert drawn() == 200
 
 
 def test_class_and_split_are_edited_in_place_and_saved(dock):
@@ -300,6 +457,7 @@ def test_removed_rows_leave_after_a_question(dock, monkeypatch):
 def shown(qtbot: QtBot, dock: TrainingListPanel, button: QPushButton) -> str:
     with qtbot.waitSignal(dock.annotator.shown, timeout=20_000):
         button.click()
+    qtbot.waitUntil(lambda: not dock.annotator.is_busy, timeout=10_000)
     return dock.annotator.image
 
 

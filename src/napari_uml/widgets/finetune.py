@@ -16,6 +16,7 @@ from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.still_window import main_window
 from napari_uml.widgets.training_list.panel import TrainingListPanel
 
 if TYPE_CHECKING:
@@ -122,10 +123,11 @@ class FinetuneWidget(QWidget):
             self._stop()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Watch the window that the dock is in now."""
-        if self.window() is not self._window and self.window() is not self:
-            self._window = self.window()
-            self._window.installEventFilter(self)
+        """Watch the window that the dock is in, or floats above, now."""
+        window = main_window(self)
+        if window is not self._window and window is not self:
+            self._window = window
+            window.installEventFilter(self)
         super().showEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:
@@ -155,12 +157,12 @@ class FinetuneWidget(QWidget):
     def _on_models(self, name: str) -> None:
         """Offer the new model in the training list and in the Analyse docks at once."""
         self.training_list.refresh_models()
-        for dock in self.window().findChildren(AnalyseWidget):
+        for dock in main_window(self).findChildren(AnalyseWidget):
             dock.bench.refresh_models()
 
     def _on_use(self, name: str) -> None:
         """Choose a model in the Analyse dock; open one when there is none."""
-        docks = self.window().findChildren(AnalyseWidget)
+        docks = main_window(self).findChildren(AnalyseWidget)
         if not docks:
             docks = [self.bench.viewer.window.add_plugin_dock_widget("napari-uml", "Analyse (UML)")[1]]
         for dock in docks:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MARK = "napari-uml"
 """Key of a layer's metadata that says which result it shows, so that a reopened dock finds it again."""
+CORRECTED = "napari-uml corrected"
+"""Key that takes the place of `MARK` when the user paints on the layer, which is theirs from then on."""
+READING = "napari-uml reading"
+"""Key of a layer's metadata that says how the image was read, see `Reading`."""
 
 UNCERTAINTY_COLORS = np.array(
     [
@@ -89,10 +93,8 @@ class ResultLayers:
         if "mask" not in prediction.answers:
             self._remove(source)
             return
-        uncertainty, where = _placed(prediction.pixel_uncertainty, source, result)
-        self._put(source, "uncertainty", uncertainty, where, uncertainty_style())
-        mask, where = _placed(prediction.mask.copy(), source, result)
-        self._put(source, "structures", mask, where, mask_style(task))
+        self._put(source, result, "uncertainty", prediction.pixel_uncertainty, uncertainty_style())
+        self._put(source, result, "structures", prediction.mask.copy(), mask_style(task))
 
     def show_extra(self, source: Layer, result: Result, role: str, array: NDArray[Any], style: dict[str, Any]) -> None:
         """Show a further map of a result; as labels when the style has `features`, else as an image.
@@ -108,13 +110,14 @@ class ResultLayers:
         style
             As napari's layers take it, and `contour`, the width of a labels layer's outlines.
         """
-        data, where = _placed(array, source, result)
-        self._put(source, role, data, where, style)
+        self._put(source, result, role, array, style)
 
     def get(self, source: Layer, role: str) -> Layer | None:
-        """The layer in the viewer that shows a result of `source`."""
+        """The layer in the viewer that shows a result of `source`; none that the user painted on."""
         key = (str(source.unique_id), role)
-        layer = self._layers.get(key) or self._find(*key)
+        layer = self._layers.get(key)
+        if layer is None or MARK not in layer.metadata:
+            layer = self._find(*key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
     def hide_extra(self, role: str) -> None:
@@ -145,17 +148,20 @@ class ResultLayers:
         mark = {"of": key, "role": role}
         return next((layer for layer in self._viewer.layers if layer.metadata.get(MARK) == mark), None)
 
-    def _put(self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
+    def _put(self, source: Layer, result: Result, role: str, array: NDArray[Any], style: dict[str, Any]) -> None:
+        key = (str(source.unique_id), role)
+        data, where = _placed(array, source, result)
+        metadata = {MARK: {"of": key[0], "role": role}, READING: result.request.reading}
         layer = self.get(source, role)
         if layer is not None and layer.ndim == data.ndim:
-            layer.data = data
-            for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
-                if not _has(layer, name, value):  # every change draws the layer anew
-                    setattr(layer, name, value)
-            self._layers[str(source.unique_id), role] = layer
+            _update(layer, data, where, style)
+            layer.metadata = {**layer.metadata, **metadata}
+            self._layers[key] = layer
             return
-        self._layers.pop((str(source.unique_id), role), None)
-        self._waiting[str(source.unique_id), role] = self._add(source, role, data, where, style)
+        self._layers.pop(key, None)
+        self._waiting[key] = self._add(
+            key, data, {"name": f"{source.name} {role}", "metadata": metadata, **where}, style
+        )
         if self._soon is not None:
             self._soon()
             return
@@ -163,30 +169,42 @@ class ResultLayers:
             self.add_next()
 
     def _add(
-        self, source: Layer, role: str, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]
+        self, key: tuple[str, str], data: NDArray[Any], given: dict[str, Any], style: dict[str, Any]
     ) -> Iterator[None]:
         """Make a layer, add it, show it: three steps, because napari draws what it adds before it comes back."""
-        mark = {MARK: {"of": str(source.unique_id), "role": role}}
-        name = f"{source.name} {role}"
         layer: Layer
         if "features" in style:
-            given = {key: value for key, value in style.items() if key != "contour"}
-            layer = Labels(data, name=name, metadata=mark, visible=False, **where, **given)
+            known = {name: value for name, value in style.items() if name != "contour"}
+            layer = Labels(data, visible=False, **given, **known)
             layer.contour = style.get("contour", 0)
-            layer.events.paint.connect(self._on_painted)
+            layer.events.paint.connect(_hand_over)
         else:
-            layer = Image(data, name=name, metadata=mark, visible=False, **where, **style)
+            layer = Image(data, visible=False, **given, **style)
         yield
-        self._layers[str(source.unique_id), role] = self._viewer.add_layer(layer)
+        self._layers[key] = self._viewer.add_layer(layer)
         yield
         layer.visible = True
 
-    def _on_painted(self, event: Any) -> None:
-        """Give the layer to the user: a correction is never overwritten by the next run."""
-        painted = event.source
-        painted.metadata = {key: value for key, value in painted.metadata.items() if key != MARK}
-        self._layers = {key: layer for key, layer in self._layers.items() if layer is not painted}
-        painted.events.paint.disconnect(self._on_painted)
+
+def _update(layer: Layer, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
+    layer.data = data
+    for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
+        if not _has(layer, name, value):  # every change draws the layer anew
+            setattr(layer, name, value)
+    if isinstance(layer, Labels):
+        layer.events.paint.connect(_hand_over)  # a copy that the user made has the mark, but not this; never twice
+
+
+def _hand_over(event: Any) -> None:
+    """Give a layer to the user: a correction is never overwritten by the next run.
+
+    It is no method, so that it outlives the dock: a layer that is found again by its mark is still handed over.
+    """
+    painted = event.source
+    metadata = dict(painted.metadata)
+    metadata[CORRECTED] = metadata.pop(MARK, None)
+    painted.metadata = metadata
+    painted.events.paint.disconnect(_hand_over)
 
 
 def _has(layer: Layer, name: str, value: Any) -> bool:

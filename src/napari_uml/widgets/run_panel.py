@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import os.path
 import platform
+import re
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication, QKeySequence
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QShortcut, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml import __version__
+from napari_uml.widgets.origin import files_of
 from napari_uml.widgets.panel import Panel, ProgressBar
 from napari_uml.widgets.session import Message, Session, State, ready_reason
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
 RUN_KEYS = "Ctrl+Return"
+COPY_TIP = (
+    "Copy the error, its details, versions and settings, to be pasted into a bug report. The name of the image, its "
+    "file and your home folder are left out; look through it for names of other files."
+)
+SHORTEST_NAME = 3
+"""A shorter name is no use to anybody, and stands in many words of a report."""
 
 
 class RunPanel(Panel):
@@ -32,7 +46,7 @@ class RunPanel(Panel):
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.copy = QPushButton("Copy report")
-        self.copy.setToolTip("Copy the error, its details, versions and settings, to be pasted into a bug report.")
+        self.copy.setToolTip(COPY_TIP)
         self._told = QWidget()
         buttons, told, layout = QHBoxLayout(), QHBoxLayout(self._told), QVBoxLayout(self)
         buttons.addWidget(self.run, 2)
@@ -89,14 +103,19 @@ class RunPanel(Panel):
 
     def _on_copy(self) -> None:
         if self.session.message is not None:
-            QGuiApplication.clipboard().setText(report(self.session, self.session.message))
+            files = files_of(self.bench.image) if self.bench.image is not None else ()
+            QGuiApplication.clipboard().setText(report(self.session, self.session.message, files))
 
 
-def report(session: Session, message: Message) -> str:
-    """What a developer needs to know of an error; the pixels and names of files are not in it."""
+def report(session: Session, message: Message, files: Sequence[Path] = ()) -> str:
+    """What a developer needs to know of an error.
+
+    The pixels, the name of the image, its files and the home folder are not in it; an error may name other files.
+    """
     source = session.source
+    names = [name for file in files for name in _names(file)] + ([source.name] if source else [])
     lines = [
-        message.text,
+        without_names(message.text, names),
         "",
         f"napari-uml {__version__}",
         *(f"{name} {version(name)}" for name in ("napari", "torch", "numpy")),
@@ -107,6 +126,24 @@ def report(session: Session, message: Message) -> str:
         f"Model: {session.model} on {session.loaded.device if session.loaded else session.device}",
         f"Sigma {session.sigma}, seed {session.seed}, corruption {session.corruption}",
         "",
-        message.details,
+        without_names(message.details, names),
     ]
     return "\n".join(lines)
+
+
+def without_names(text: str, names: Iterable[str]) -> str:
+    """A text with `<file>` in place of names, and `~` in place of the home folder."""
+    for name in sorted({*names}, key=len, reverse=True):
+        if len(name) >= SHORTEST_NAME:
+            text = _replaced(text, name, "<file>")
+    return _replaced(text, os.path.expanduser("~"), "~")
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    return str(file), file.as_posix(), file.name, file.stem
+
+
+def _replaced(text: str, name: str, by: str) -> str:
+    """A name replaced where it is no part of a word, also as Python writes it in quotes (with double backslashes)."""
+    written = "|".join(re.escape(way) for way in (name, repr(name)[1:-1]))
+    return re.sub(rf"(?<!\w)(?:{written})(?!\w)", lambda _: by, text)

@@ -11,8 +11,9 @@ from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
+from napari_uml.errors import UMLError
 from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
-from napari_uml.files import replacing, write_atomic
+from napari_uml.files import replacing
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.gentle_import import import_plots
@@ -20,7 +21,7 @@ from napari_uml.widgets.jobs import sweep_job
 from napari_uml.widgets.layer_arrays import array_of
 from napari_uml.widgets.layers import is_result
 from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow, scroll_to
-from napari_uml.widgets.session import State, SweepResult, ready_reason
+from napari_uml.widgets.session import Message, State, SweepResult, ready_reason
 from napari_uml.widgets.sweep_plot import NOISE_TITLE, SweepPlot
 
 if TYPE_CHECKING:
@@ -181,20 +182,28 @@ class SweepPanel(Panel):
         self.bench.start(partial(sweep_with_plots, plan, None if truth is None else array_of(truth)))
 
     def _on_csv(self) -> None:
-        path = self._ask("CSV (*.csv)", "csv")
-        if path is not None and self.result is not None:
-            save_csv(path, self.result)
+        result = self.result
+        if result is not None:
+            self._save("csv", lambda path: save_csv(path, result))
 
     def _on_png(self) -> None:
-        path = self._ask("PNG (*.png)", "png")
-        if path is not None:
-            save_png(path, self.plot)
+        self._save("png", lambda path: save_png(path, self.plot))
 
-    def _ask(self, kind: str, ending: str) -> Path | None:
-        """Where to save; the dialog itself asks before something is overwritten."""
+    def _save(self, ending: str, write: Callable[[Path], None]) -> None:
+        """Ask for a file of that ending and write it, over no other file than the one that the dialog asked about."""
         name = self.session.source.name if self.session.source else "image"
+        kind = f"{ending.upper()} (*.{ending})"
         chosen, _ = QFileDialog.getSaveFileName(self, "Save the sweep", f"{name} sweep.{ending}", kind)
-        return Path(chosen).with_suffix(f".{ending}") if chosen else None
+        if not chosen:
+            return
+        path = Path(chosen if chosen.lower().endswith(f".{ending}") else f"{chosen}.{ending}")
+        if path != Path(chosen) and path.exists():
+            self.session.message = Message(f"{path} is there already; choose another name.", "error")
+            return
+        try:
+            write(path)
+        except UMLError as error:
+            self.bench.report(error)
 
 
 def sweep_with_plots(plan: Plan, truth: Any, request: Request, data: Any) -> Job:
@@ -228,13 +237,27 @@ def describe(result: SweepResult) -> str:
 
 
 def save_csv(path: Path, result: SweepResult) -> None:
-    """Write the numbers of a sweep."""
+    """Write the numbers of a sweep.
+
+    Raises
+    ------
+    UMLError
+        When the file cannot be written.
+    """
     context = [("image", result.request.source.name), ("model", result.loaded.info.name)]
-    write_atomic(path, to_csv(result.sweep, context))
+    with replacing(path) as part:
+        part.write_text(to_csv(result.sweep, context), encoding="utf-8", newline="")
 
 
 def save_png(path: Path, plot: SweepPlot) -> None:
-    """Write a plot as a picture, sharper than it is on the screen."""
+    """Write a plot as a picture, sharper than it is on the screen.
+
+    Raises
+    ------
+    UMLError
+        When the file cannot be written.
+    """
     picture = plot.picture(SHARPNESS)
     with replacing(path) as part:
-        picture.save(str(part), "PNG")
+        if not picture.save(str(part), "PNG"):  # Qt does not say why
+            raise OSError("no place on the disk, or no right to write there")

@@ -174,7 +174,12 @@ class AddDialog(Question):
         fill(self.others, [(info.seg_classes[0], 0), ("Not annotated", IGNORE)], None)
         self.others.setPlaceholderText("Choose what they become")
         add_row(self.form, "Image", self.image_choice, "The image layer to add; of a stack, the slice in view.")
-        add_row(self.form, "Labels", self.labels_choice, "The labels that you corrected; none: add without a mask.")
+        add_row(
+            self.form,
+            "Labels",
+            self.labels_choice,
+            "The labels that you corrected. What they do not cover is not annotated; No mask: add none.",
+        )
         add_row(self.form, "Taken as", self.taken, "The structures of the list that the numbers in the labels become.")
         add_row(self.form, "Class", self.label, "What the image as a whole is; (none): not annotated.")
         add_row(

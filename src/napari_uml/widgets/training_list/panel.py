@@ -73,6 +73,7 @@ class TrainingListPanel(QWidget):
         self.rows: TrainingList | None = None
         self._problems: tuple[Problem, ...] = ()
         self._is_checked = False
+        self._added = 0
         self._refused: list[str] = []
         self.view = Layout(self)
         self._questions = Questions(self)
@@ -137,10 +138,15 @@ class TrainingListPanel(QWidget):
             }  # fmt: skip
             self._add(work.add_current(self.rows, current.read, **known))
 
-    def add_files(self, paths: Sequence[Path], *, with_masks: bool = True) -> None:
+    def add_files(self, paths: Sequence[Path]) -> None:
         """Add copies of image files, with the masks that lie beside them."""
         if self.rows is not None:
-            self._add(work.add_files(self.rows, paths, with_masks))
+            self._add(work.add_files(self.rows, paths, with_masks=True))
+
+    def add_folder(self, folder: Path) -> None:
+        """Add copies of all images of a folder, without masks."""
+        if self.rows is not None:
+            self._add(work.add_folder(self.rows, folder))
 
     def add_dataset(self, folder: Path) -> None:
         """Add all rows of another dataset folder."""
@@ -213,6 +219,7 @@ class TrainingListPanel(QWidget):
         self._scroll.timeout.connect(self._on_scroll)
         self._drawing.yielded.connect(view.rows.add_thumbnail)
         self._adding.yielded.connect(self._on_added)
+        self._adding.failed.connect(self._on_refused)
         self._adding.finished.connect(self._on_added_all)
         self._checking.yielded.connect(self._on_found)
         self._checking.finished.connect(self._on_checked)
@@ -220,11 +227,12 @@ class TrainingListPanel(QWidget):
         self.annotator.shown.connect(self._on_shown)
         self.annotator.saved.connect(self._on_saved)
         self.annotator.ended.connect(self._show_state)
-        for source in (self._adding, self._checking, self._drawing, self.annotator):
+        for source in (self._checking, self._drawing, self.annotator):
             source.failed.connect(self._tell)
 
     def _use(self, rows: TrainingList) -> None:
         self.stop_work()
+        self.view.rows.forget_all()
         self.rows = rows
         remember_folder(rows.folder)
         self.annotator.set_rows(rows)
@@ -266,14 +274,13 @@ class TrainingListPanel(QWidget):
         return made
 
     def _add(self, job: Work) -> None:
-        self._refused = []
-        self.view.say("Adds…")
+        self._added, self._refused = 0, []
         self._adding.start(job)
+        self.view.say("Adds…")
         self._show_state()
 
     def _tell(self, error: Exception) -> None:
-        known = isinstance(error, (UMLError, ValueError))
-        self.view.say(str(error) if known else f"An error inside napari-uml: {error!r}", wrong=True)
+        self.view.say(_words(error), wrong=True)
         self._show_state()
 
     def _on_edited(self, edit: Edit) -> None:
@@ -298,14 +305,20 @@ class TrainingListPanel(QWidget):
 
     def _on_added(self, value: object) -> None:
         if isinstance(value, UMLError):
-            self._refused.append(str(value))
+            self._on_refused(value)
         elif self.rows is not None:
+            self._added += 1
             self.view.say(f"{len(self.rows.records)} images")
+
+    def _on_refused(self, error: Exception) -> None:
+        self._refused.append(_words(error))
 
     def _on_added_all(self) -> None:
         self.show_rows()
-        if self._refused:
-            self.view.say("\n".join(dict.fromkeys(self._refused)), wrong=True)
+        told = list(dict.fromkeys(self._refused))
+        if self._added or not told:
+            told.insert(0, f"{self._added} image{'' if self._added == 1 else 's'} added.")
+        self.view.say("\n".join(told), wrong=bool(self._refused))
 
     def _on_found(self, found: work.Found) -> None:
         self._problems = found.problems
@@ -344,3 +357,8 @@ class TrainingListPanel(QWidget):
         self.view.rows.forget(image)
         self.show_rows()
         self.next_image()
+
+
+def _words(error: Exception) -> str:
+    known = isinstance(error, (UMLError, ValueError))
+    return str(error) if known else f"An error inside napari-uml: {error!r}"

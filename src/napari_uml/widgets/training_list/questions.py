@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox
 
 from napari_uml.weights import read_info
 from napari_uml.widgets.loading import FILTER
-from napari_uml.widgets.training_list import work
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
 
@@ -52,7 +51,7 @@ class Questions:
     def ask_folder_to_annotate(self) -> None:
         """Ask for a folder, and add its images without masks, to be annotated."""
         if folder := self._folder("Add a folder of images to annotate"):
-            self._panel.add_files(work.images_in(folder), with_masks=False)
+            self._panel.add_folder(folder)
 
     def ask_dataset(self) -> None:
         """Ask for a dataset folder, and add its rows."""

@@ -80,6 +80,10 @@ class RowsModel(QAbstractTableModel):
         """Ask for a thumbnail anew."""
         self._pictures.pop(image, None)
 
+    def forget_all(self) -> None:
+        """Ask for every thumbnail anew, as the names of another list may be the same."""
+        self._pictures, self._partly, self.missing = {}, set(), []
+
     def mark(self, images: frozenset[str]) -> None:
         """Mark rows that have problems."""
         self._marked = images

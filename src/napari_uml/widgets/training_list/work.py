@@ -10,6 +10,7 @@ from PIL import Image
 
 from napari_uml.data.annotate_next import score_images
 from napari_uml.data.dataset import IGNORE
+from napari_uml.data.dicom import is_dicom
 from napari_uml.data.kept import what_is_kept
 from napari_uml.data.list_checks import find_problems
 from napari_uml.data.reading import ENDINGS, read_image
@@ -37,6 +38,8 @@ THUMBNAIL = 40
 """Side of a thumbnail, pixels."""
 MASK_ENDINGS = ("_mask", "_segmentation", "-mask")
 """What is added to the name of an image for that of its mask."""
+DICOM_DIRECTORY = "DICOMDIR"
+"""Name of the list of a folder's DICOM files, which is called DICOM itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +93,24 @@ def add_files(into: TrainingList, paths: Sequence[Path], with_masks: bool) -> Wo
                 yield into.add_file(path, mask_beside(path) if with_masks else None)
             except UMLError as error:
                 yield error
+
+    return work
+
+
+def add_folder(into: TrainingList, folder: Path) -> Work:
+    """Work that adds the images of a folder without masks, and yields as `add_files` does.
+
+    Raises
+    ------
+    UMLError
+        When the folder holds no image, or cannot be read.
+    """
+
+    def work(stopped: Stopped) -> Iterator[object]:
+        found = images_in(folder)
+        if not found:
+            raise UMLError(f"Expected a folder with images, found none in {folder}; choose the folder they lie in.")
+        yield from add_files(into, found, with_masks=False)(stopped)
 
     return work
 
@@ -183,10 +204,19 @@ def proposal(image: str, pixels: NDArray[np.float32], answer: Prediction, known:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder in alphabetical order; masks beside them are left out."""
-    named = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
-    masks = {mask for path in named if (mask := mask_beside(path)) is not None}
-    return [path for path in named if path not in masks and not path.name.startswith(".")]
+    """The image files of a folder in alphabetical order, DICOM whatever their names; masks beside them are left out.
+
+    Raises
+    ------
+    UMLError
+        When the folder cannot be read.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if _is_image(path))
+    except OSError as error:
+        raise UMLError(f"{folder} cannot be read: {error.strerror}; choose another folder.") from error
+    masks = {mask for path in found if (mask := mask_beside(path)) is not None}
+    return [path for path in found if path not in masks]
 
 
 def mask_beside(path: Path) -> Path | None:
@@ -198,6 +228,16 @@ def mask_beside(path: Path) -> Path | None:
     kinds = (".png", ".tif", ".tiff", ".bmp")
     candidates = (place.with_name(place.name + kind) for place in places for kind in kinds)
     return next((found for found in candidates if found != path and found.is_file()), None)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file is called as an image is, or holds DICOM; the list of a folder's DICOM files is none."""
+    if path.name.startswith(".") or path.name.upper() == DICOM_DIRECTORY:
+        return False
+    try:
+        return path.name.lower().endswith(ENDINGS) or (path.is_file() and is_dicom(path))
+    except OSError:  # nobody may read it, whatever it is
+        return False
 
 
 def _predict(predictor: Predictor) -> Callable[[NDArray[Any]], Prediction]:
