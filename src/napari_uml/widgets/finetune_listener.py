@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
@@ -32,23 +32,29 @@ class Listener(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._dropped = False
+        self._telling = Lock()
 
     def start(self, process: Process) -> None:
         """Begin to listen."""
         Thread(target=self._listen, args=(process,), name="napari-uml training", daemon=True).start()
 
     def drop(self) -> None:
-        """Hear nothing more."""
-        self._dropped = True
+        """Hear nothing more; what is being said is said first, so that this object can be deleted afterwards."""
+        with self._telling:
+            self._dropped = True
 
     def _listen(self, process: Process) -> None:
         import_plots()
         try:
             for event in process.events():
-                if not self._dropped:
-                    self.said.emit(event)
+                self._tell(event)
         finally:  # an error in between must not leave the dock waiting
-            outcome = process.outcome()
-            if not self._dropped:
-                self.said.emit(outcome)
+            self._tell(process.outcome(), is_last=True)
+
+    def _tell(self, word: object, is_last: bool = False) -> None:
+        with self._telling:
+            if self._dropped:
+                return
+            self.said.emit(word)
+            if is_last:
                 self.finished.emit()
