@@ -459,6 +459,17 @@ def test_the_share_that_the_validation_images_allow_is_chosen_at_the_end(tmp_pat
     assert told[0][0.75] != pytest.approx(told[0][0.0])
 
 
+def test_short_memory_while_the_share_is_chosen_is_told_and_keeps_the_run(tmp_path, blobs, monkeypatch):
+    def choose(answered):
+        raise MemoryError
+
+    monkeypatch.setattr(trainer, "largest_share", choose)
+    options = {"start": Start(UMLNetwork(NETWORK).state_dict(), INFO), "start_share": 0.25, "choose_share": True}
+    with pytest.raises(MemoryLimitError, match="start a new run with a smaller batch"):
+        train(tmp_path, blobs, epochs=1, **options)
+    assert load_checkpoint(tmp_path / BEST).start_share == 0.25
+
+
 def test_nothing_random_is_mixed_into_what_is_new(tmp_path, blobs):
     old = INFO.model_copy(update={"cls_classes": ("something", "else")})
     train(tmp_path, blobs, epochs=1, start=Start(UMLNetwork(NETWORK).state_dict(), old), start_share=0.5, ema=0.0)

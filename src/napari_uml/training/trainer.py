@@ -116,7 +116,8 @@ class Trainer:
         reason = self._stop_reason()
         self.finished = reason != ""
         if self.finished and self.config.choose_share and self.mixture is not None and self.validation:
-            self._choose_share(self.mixture)
+            with memory_errors(self.config):
+                self._choose_share(self.mixture)
         return EpochReport(
             epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
