@@ -1,5 +1,6 @@
 """Training: reports, resuming to the same numbers, stopping, and what goes wrong."""
 
+import itertools
 import math
 
 import numpy as np
@@ -441,22 +442,32 @@ def test_validation_judges_the_mixture(tmp_path, blobs, monkeypatch):
 
 
 def test_the_share_that_the_validation_images_allow_is_chosen_at_the_end(tmp_path, blobs, monkeypatch):
-    told = []
+    told, judged, real = [], [], trainer.validate
 
     def choose(answered):
         told.append(answered)
         return 0.75
 
+    def validate(forward, *rest):
+        judged.append(forward(torch.zeros(1, 3, 64, 64)).mask_logits[0])
+        return real(forward, *rest)
+
     monkeypatch.setattr(trainer, "largest_share", choose)
+    monkeypatch.setattr(trainer, "validate", validate)
     tensors = UMLNetwork(NETWORK).state_dict()
     options = {"start": Start(tensors, INFO), "start_share": 0.25, "choose_share": True, "ema": 0.0}
-    train(tmp_path, blobs, epochs=2, **options)
+    train(tmp_path, blobs, epochs=2, precision="float32", **options)
     assert [sorted(answered) for answered in told] == [[0, 0.25, 0.5, 0.75]]  # once, after the last epoch
     best, last = (load_checkpoint(tmp_path / name) for name in (BEST, LAST))
     assert (best.start_share, last.start_share) == (0.75, 0.25)
     name = "instructor.head.0.weight"
     assert torch.allclose(best.shown[name], 0.75 * tensors[name] + 0.25 * best.weights[name], atol=1e-6)
-    assert told[0][0.75] != pytest.approx(told[0][0.0])
+    of_shares = judged[-4:]  # each of its own mixture
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(of_shares))
+    network = UMLNetwork(NETWORK).eval()
+    network.load_state_dict(best.shown)
+    with torch.no_grad():
+        assert torch.allclose(network(torch.zeros(1, 3, 64, 64)).mask_logits[0], of_shares[-1], atol=1e-3)
 
 
 def test_short_memory_while_the_share_is_chosen_is_told_and_keeps_the_run(tmp_path, blobs, monkeypatch):
