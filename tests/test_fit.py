@@ -227,6 +227,8 @@ def test_only_a_run_from_scratch_downloads_pretrained_encoders(tmp_path, blobs, 
     start = Start(load_checkpoint(tmp_path / "run" / BEST).shown, INFO)
     train(tmp_path / "next", blobs, epochs=1, network=network, start=start)
     assert asked == [True, True, False, False, False, False]
+    train(tmp_path / "encoder alone", blobs, epochs=1, network=network, start=Start({}, INFO))
+    assert asked[6:] == [True, True]
 
 
 # ---- average, best epoch, early stop
@@ -386,6 +388,25 @@ def test_training_starts_from_given_weights(tmp_path, blobs):
     found = load_checkpoint(tmp_path / LAST).weights
     for name in ("instructor.classify.weight", "class_encoder.backbone.conv1.0.weight", "navigator.heads.0.weight"):
         assert torch.allclose(found[name], tensors[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_class_encoder_of_its_own_goes_before_that_of_the_start(tmp_path, blobs, whole):
+    torch.manual_seed(9)
+    tensors, other = (UMLNetwork(NETWORK).state_dict() for _ in range(2))
+    encoder = {name: weight for name, weight in other.items() if name.startswith("class_encoder.")}
+    start = Start(tensors if whole else {}, INFO, encoder)
+    train(tmp_path, blobs, epochs=1, start=start, learning_rate=1e-9, weight_decay=0, ema=0.0)
+    found = load_checkpoint(tmp_path / LAST).weights
+    name = "class_encoder.backbone.conv1.0.weight"
+    assert torch.allclose(found[name], other[name], atol=1e-6)
+    name = "mask_encoder.backbone.conv1.0.weight"
+    assert torch.allclose(found[name], tensors[name], atol=1e-6) == whole
+
+
+def test_a_class_encoder_alone_is_no_start_to_mix_in(tmp_path, blobs):
+    with pytest.raises(ValueError, match="Expected a model to start from"):
+        train(tmp_path, blobs, epochs=1, start=Start({}, INFO), start_share=0.25)
 
 
 @pytest.mark.parametrize("part", ["decoders", "heads"])

@@ -4,10 +4,11 @@ import pytest
 import torch
 from tests.tiny import tiny_network
 
-from napari_uml.config import Task
+from napari_uml.baselines.registry import make_network
+from napari_uml.config import EncoderConfig, Task
 from napari_uml.errors import WeightsError
 from napari_uml.nn.network import UMLNetwork
-from napari_uml.training.transfer import transfer
+from napari_uml.training.transfer import class_encoder, transfer
 
 LAST = UMLNetwork.last_layers
 
@@ -80,3 +81,27 @@ def test_weights_of_another_network_are_refused_and_leave_this_one_alone(changes
 def test_a_task_that_is_not_that_of_the_weights_is_refused():
     with pytest.raises(WeightsError, match="Expected weights for background, cup, vessel, rim, got 3"):
         transfer(network(OLD, 1), network(OLD, 0).state_dict(), NEW, OLD)
+
+
+@pytest.mark.parametrize(("old", "new"), [("ec", "uml"), ("uml", "ec"), ("uml", "dsi-net")])
+def test_a_class_encoder_has_the_names_of_the_system_that_it_is_for(old, new):
+    configs = [tiny_network(2, 3).model_copy(update={"arch": arch}) for arch in (old, new)]
+    torch.manual_seed(0)
+    source, target = map(make_network, configs)
+    found = class_encoder(source.state_dict(), *configs)
+    loaded = target.load_state_dict(found, strict=False)
+    assert loaded.unexpected_keys == []
+    ours = source.get_submodule("encoder" if old == "ec" else "class_encoder")
+    theirs = target.get_submodule("encoder" if new == "ec" else "class_encoder")
+    for name, weight in theirs.state_dict().items():
+        assert torch.equal(weight, ours.state_dict()[name]), name
+    assert len(found) == len(theirs.state_dict())
+
+
+def test_a_class_encoder_that_is_none_or_another_is_refused():
+    config = tiny_network(2, 3)
+    with pytest.raises(ValueError, match=r"systems with a class encoder .*, got tbrats"):
+        class_encoder({}, config.model_copy(update={"arch": "tbrats"}), config)
+    other = EncoderConfig(name="tf_efficientnet_lite0", pretrained=True)
+    with pytest.raises(ValueError, match=r"got tf_efficientnet_lite0 with timm's weights for test_resnet; train both"):
+        class_encoder({}, config.model_copy(update={"class_encoder": other}), config)

@@ -187,6 +187,21 @@ def test_run_starts_from_another(napari_uml: Command, run: Path, blobs: Path) ->
     assert (before - after).abs().max() < 1e-6
 
 
+def test_class_encoder_comes_from_a_classifier(napari_uml: Command, run: Path, blobs: Path) -> None:
+    other, name = run.with_name("other"), "backbone.conv1.0.weight"
+    napari_uml("train", blobs, "-o", other, *SMALL, "--epochs", 1, "--arch", "ec")
+    code, _, err = napari_uml(
+        "train", blobs, "-o", run, "--class-encoder", other, *SMALL, "--epochs", 1, "--learning-rate", 1e-9, "--ema", 0
+    )
+    assert code == 0, err
+    assert "starts from random weights; the class encoder from epoch 1 of" in err
+    before, after = load_checkpoint(other / BEST).shown, load_checkpoint(run / LAST).weights
+    assert (before[f"encoder.{name}"] - after[f"class_encoder.{name}"]).abs().max() < 1e-6
+    code, _, err = napari_uml("train", "--resume", "-o", run, "--class-encoder", "another")
+    assert code == 2
+    assert "got other --class-encoder" in err
+
+
 def test_what_is_mixed_in_is_trained_on_and_not_validated_on(napari_uml: Command, run: Path, blobs: Path) -> None:
     named = INFO.model_copy(update={"name": "old blobs"})
     old, older = (tiny_dataset(run.with_name(name), named) for name in ("old", "older"))

@@ -155,6 +155,29 @@ def test_run_starts_from_anything_trained(kind: str, make_run: MakeRun, new: Cal
     )
 
 
+@pytest.mark.parametrize("with_start", [True, False])
+def test_class_encoder_comes_from_another_run(with_start: bool, make_run: MakeRun, new: Callable[..., RunPlan]) -> None:
+    network = preset("compact", 2, 2)
+    encoder = make_run("ec", network=network, licence="Skin: BY", command="napari-uml train skin -o ec")
+    options = {"class_encoder": str(encoder)}
+    if with_start:
+        options["from_"] = str(make_run("old", network=network, earlier=("first",)))
+    plan = new(**options)
+    assert (plan.class_encoder, bool(plan.start)) == (str(encoder), with_start)
+    words = "epoch 1 of `napari-uml train blobs -o run`" if with_start else "random weights"
+    assert plan.started_from == f"{words}; the class encoder from epoch 1 of `napari-uml train skin -o ec`"
+    rest = ("first", "napari-uml train blobs -o run") if with_start else ()
+    assert plan.earlier == ("napari-uml train skin -o ec", *rest)
+    assert plan.licence == "Blobs: CC0\nSkin: BY"
+
+
+def test_class_encoder_of_another_backbone_is_refused_before_training(
+    make_run: MakeRun, new: Callable[..., RunPlan]
+) -> None:
+    with pytest.raises(ValueError, match="Expected class encoders alike, got test_resnet for resnet18d"):
+        new(class_encoder=str(make_run("other")), preset="compact")
+
+
 def test_new_classes_get_a_wider_network_and_are_named(
     make_run: MakeRun, make_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -34,6 +34,14 @@ def train(
         str | None,
         typer.Option("--from", metavar="MODEL", help="Start from a model, a weights file, or the folder of a run."),
     ] = None,
+    class_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Take the class encoder from this one, such as one of --arch ec, which learns classes several times "
+            "as fast.",
+        ),
+    ] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start the encoders from timm's weights, which are downloaded.")
     ] = False,
@@ -68,8 +76,8 @@ def train(
     from napari_uml.training.planning import new_plan, resumed_plan
 
     named = {
-        "preset": preset, "arch": arch, "from": start, "pretrained": pretrained, "focus": focus,
-        "vertical_flip": vertical_flip, "mix_in": mix_in, "name": name, "title": title,
+        "preset": preset, "arch": arch, "from": start, "class_encoder": class_encoder, "pretrained": pretrained,
+        "focus": focus, "vertical_flip": vertical_flip, "mix_in": mix_in, "name": name, "title": title,
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)

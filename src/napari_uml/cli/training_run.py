@@ -26,6 +26,7 @@ from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
 from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
+from napari_uml.training.transfer import class_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,15 +134,24 @@ def _duration(seconds: float) -> str:
 def _reports(plan: RunPlan, run: Path, on_step: StepListener | None = None) -> Iterator[EpochReport]:
     """The reports of all epochs that are left, after the last checkpoint where there is one."""
     going_on = (run / LAST).exists()
-    start = None
-    if plan.start and not going_on:
-        origin = find_origin(plan.start)
-        start = Start(origin.tensors, origin.task)
+    start = None if going_on else _start(plan)
     return fit(
         plan.settings, plan.network, [read_dataset(folder) for folder in plan.datasets], run, start=start,
         focus=plan.focus, resume=going_on, vertical_flip=plan.vertical_flip,
         mix_in=[read_dataset(folder) for folder in plan.mix_in], on_step=on_step,
     )  # fmt: skip
+
+
+def _start(plan: RunPlan) -> Start | None:
+    """The weights that `--from` and `--class-encoder` name; None when neither was typed."""
+    if not plan.start and not plan.class_encoder:
+        return None
+    origin = find_origin(plan.start) if plan.start else None
+    tensors, task = (origin.tensors, origin.task) if origin else ({}, plan.task)
+    if not plan.class_encoder:
+        return Start(tensors, task)
+    other = find_origin(plan.class_encoder)
+    return Start(tensors, task, class_encoder(other.tensors, other.network, plan.network))
 
 
 def _saved_model(run: Path) -> Path | None:

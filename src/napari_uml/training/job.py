@@ -70,14 +70,15 @@ def with_smaller_batch(run: Path, plan: RunPlan, new_run: Path) -> TrainingJob:
         )
     done = epochs_done(run)
     changed = {**_changed(plan.settings), "batch_size": batch}
-    start = plan.start
+    start, encoder = plan.start, plan.class_encoder
     if done:
-        start = str(run / LAST)
+        start, encoder = str(run / LAST), ""
         changed["epochs"] = max(1, plan.settings.epochs - done)
     options = {
-        "preset": "" if start else plan.preset, "from": start, "vertical_flip": plan.vertical_flip,
-        "focus": plan.focus.structures if plan.focus else (), "mix_in": plan.mix_in, "name": plan.name,
-        "title": plan.title,
+        "preset": "" if start else plan.preset, "arch": "" if start else plan.network.arch, "from": start,
+        "class_encoder": encoder, "pretrained": not start and plan.network.class_encoder.pretrained,
+        "vertical_flip": plan.vertical_flip, "focus": plan.focus.structures if plan.focus else (),
+        "mix_in": plan.mix_in, "name": plan.name, "title": plan.title,
     }  # fmt: skip
     return TrainingJob(new_run, plan.datasets, {k: v for k, v in options.items() if v}, changed)
 

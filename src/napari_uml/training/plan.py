@@ -45,8 +45,8 @@ class RunPlan(Settings):
         Structures and classes of all of them together.
     network, settings
         What is trained, and how.
-    preset, start
-        The options `--preset` and `--from` as typed; empty when they were not.
+    preset, start, class_encoder
+        The options `--preset`, `--from` and `--class-encoder` as typed; empty when they were not.
     started_from
         What the weights start from, in words.
     earlier
@@ -72,6 +72,7 @@ class RunPlan(Settings):
     settings: TrainConfig
     preset: str = ""
     start: str = ""
+    class_encoder: str = ""
     started_from: str = "random weights"
     earlier: tuple[str, ...] = ()
     focus: Focus | None = None

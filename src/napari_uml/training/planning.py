@@ -14,6 +14,7 @@ from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE, check_settings
 from napari_uml.training.origin import Origin, find_origin
 from napari_uml.training.plan import PLAN, RunPlan, command_line, count_images, read_plan
+from napari_uml.training.transfer import class_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +36,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     folders
         Dataset folders.
     options
-        Typed options that are no settings: some of `preset`, `arch`, `from`, `pretrained`, `focus`, `vertical_flip`,
-        `mix_in`, `name`, `title`.
+        Typed options that are no settings: some of `preset`, `arch`, `from`, `class_encoder`, `pretrained`, `focus`,
+        `vertical_flip`, `mix_in`, `name`, `title`.
     settings
         Typed fields of `TrainConfig`.
 
@@ -57,6 +58,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     _check_mixed([folder.resolve() for folder in folders], mixed)
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
+    encoder = find_origin(options["class_encoder"]) if "class_encoder" in options else None
+    origins = [one for one in (encoder, origin) if one is not None]
     name = options.get("name") or _name_of(run)
     plan = RunPlan(
         command=command_line(folders, {**options, **settings, "output": run}),
@@ -68,14 +71,17 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         settings=_settings(settings, origin),
         preset=options.get("preset", ""),
         start=options.get("from", ""),
-        started_from=_start_in_words(options, task, origin),
-        earlier=origin.commands if origin else (),
+        class_encoder=options.get("class_encoder", ""),
+        started_from=_start_in_words(options, task, origin, encoder),
+        earlier=tuple(dict.fromkeys(command for one in origins for command in one.commands)),
         focus=_focus(options, task, origin),
         vertical_flip=options.get("vertical_flip", False),
         name=name,
         title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
-        licence=_licence(datasets, origin),
+        licence=_licence(datasets, origins),
     )
+    if encoder is not None:
+        class_encoder(encoder.tensors, encoder.network, plan.network)
     check_settings(plan.settings, plan.network, plan.task, plan.focus)
     return plan
 
@@ -92,7 +98,7 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     plan = read_plan(run)
     begun = {
         "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
-        "pretrained": plan.network.class_encoder.pretrained,
+        "class_encoder": plan.class_encoder, "pretrained": plan.network.class_encoder.pretrained,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
         "mix_in": list(plan.mix_in),
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
@@ -156,16 +162,18 @@ def _focus(options: Typed, task: Task, origin: Origin | None) -> Focus | None:
     return focus if focus and set(focus.structures) <= set(task.structures) else None
 
 
-def _start_in_words(options: Typed, task: Task, origin: Origin | None) -> str:
+def _start_in_words(options: Typed, task: Task, origin: Origin | None, encoder: Origin | None) -> str:
     if origin is None:
-        return "random weights, encoders from timm" if "pretrained" in options else "random weights"
-    new = what_is_kept(origin.task, task).new
-    return origin.words + (f"; new and untrained: {', '.join(new)}" if new else "")
+        words = "random weights, encoders from timm" if "pretrained" in options else "random weights"
+    else:
+        new = what_is_kept(origin.task, task).new
+        words = origin.words + (f"; new and untrained: {', '.join(new)}" if new else "")
+    return words + (f"; the class encoder from {encoder.words}" if encoder else "")
 
 
-def _licence(datasets: Sequence[Dataset], origin: Origin | None) -> str:
+def _licence(datasets: Sequence[Dataset], origins: Sequence[Origin]) -> str:
     terms = [f"{dataset.info.name}: {dataset.info.licence or 'not stated'}" for dataset in datasets]
-    return "\n".join(dict.fromkeys([*terms, *(origin.licence.splitlines() if origin else [])]))
+    return "\n".join(dict.fromkeys([*terms, *(line for origin in origins for line in origin.licence.splitlines())]))
 
 
 def _name_of(run: Path) -> str:

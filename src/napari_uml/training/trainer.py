@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -53,10 +53,21 @@ StepListener = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Weights to start from: tensors by name, and the task they were trained for."""
+    """Weights to start from, by name.
+
+    Attributes
+    ----------
+    tensors
+        Of a whole network; none: everything but the class encoder starts as the settings say.
+    task
+        What they were trained for.
+    class_encoder
+        Of the class encoder, in place of those in `tensors`.
+    """
 
     tensors: Mapping[str, Tensor]
     task: Task
+    class_encoder: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Trainer:
@@ -154,17 +165,19 @@ class Trainer:
     def _build(self, start: Start | None, previous: Checkpoint | None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            net = make_network(self.network, download=previous is None and start is None)
+            whole = previous is not None or (start is not None and bool(start.tensors))
+            net = make_network(self.network, download=not whole)
         new_weights: frozenset[str] = frozenset()
         if previous is not None:
             new_weights = frozenset(net.state_dict()) - frozenset(previous.anchor)
+        elif self.config.start_share and not whole:
+            raise ValueError("Expected a model to start from, as start_share mixes it in, got none; name one (--from).")
         elif start is not None:
-            new = transfer(net, start.tensors, start.task, self.task)
+            new = transfer(net, start.tensors, start.task, self.task) if whole else ()
             if new:
                 log.info("Untrained at the start: %s", ", ".join(new))
                 new_weights = frozenset(net.last_layers.by_name)
-        elif self.config.start_share:
-            raise ValueError("Expected a model to start from, as start_share mixes it in, got none; name one (--from).")
+            net.load_state_dict({**net.state_dict(), **start.class_encoder})
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_uml.config import Task
+    from napari_uml.config import EncoderConfig, Task, UMLConfig
     from napari_uml.nn.base import Network
+
+CLASS_ENCODER = {"ec": "encoder.", "uml": "class_encoder.", "bcs": "class_encoder.", "dsi-net": "class_encoder."}
+"""What the names of the class encoder's weights begin with, in the systems that have one."""
 
 
 def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
@@ -62,6 +65,36 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
         filled[name] = source
     network.load_state_dict(filled)
     return kept.new
+
+
+def class_encoder(tensors: Mapping[str, Tensor], old: UMLConfig, new: UMLConfig) -> dict[str, Tensor]:
+    """The weights of a class encoder, under the names that another system has for them.
+
+    Parameters
+    ----------
+    tensors
+        Weights of a whole system.
+    old, new
+        What this system is, and the one that they are for.
+
+    Raises
+    ------
+    ValueError
+        When one of the two has no class encoder, or they have different backbones.
+    """
+    if without := {old.arch, new.arch} - set(CLASS_ENCODER):
+        raise ValueError(f"Expected systems with a class encoder ({', '.join(CLASS_ENCODER)}), got {without.pop()}.")
+    if old.class_encoder != new.class_encoder:
+        raise ValueError(
+            f"Expected class encoders alike, got {_in_words(old.class_encoder)} for {_in_words(new.class_encoder)}; "
+            "train both with the same --preset, and both with --pretrained or without."
+        )
+    prefix, wanted = CLASS_ENCODER[old.arch], CLASS_ENCODER[new.arch]
+    return {wanted + name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+
+
+def _in_words(encoder: EncoderConfig) -> str:
+    return encoder.name + (" with timm's weights" if encoder.pretrained else "")
 
 
 def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Mapping[str, str | None], axis: int) -> Tensor:
