@@ -108,6 +108,12 @@ class EncoderConfig(Settings):
     name: str
     pretrained: bool = False
     stem_stride: Literal[1, 2] | None = Field(None, description="stride of the first convolution; None: as timm has it")
+    frozen_norm: bool = Field(True, description="keep statistics and scales of the batch normalisation, if pretrained")
+
+    @property
+    def learns_norm(self) -> bool:
+        """Whether batch normalisation learns."""
+        return not (self.pretrained and self.frozen_norm)
 
 
 class UMLConfig(Settings):
@@ -159,7 +165,8 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     num_classes, num_structures
         K image classes and Q pixel classes, background included.
     pretrained
-        Start the encoders from timm's weights, which timm downloads.
+        Start the encoders from timm's weights, which timm downloads. Their batch normalisation learns in the presets
+        for a laptop and stays frozen in the paper's.
 
     Raises
     ------
@@ -169,7 +176,7 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     if name in ("paper", "paper-as-printed"):
         return _paper(num_classes, num_structures, swapped=name != "paper", pretrained=pretrained)
     if name in COMPACT_ENCODERS:
-        encoder = EncoderConfig(name=COMPACT_ENCODERS[name], pretrained=pretrained)
+        encoder = EncoderConfig(name=COMPACT_ENCODERS[name], pretrained=pretrained, frozen_norm=False)
         return UMLConfig(
             num_classes=num_classes,
             num_structures=num_structures,

@@ -45,6 +45,12 @@ def train(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start the encoders from timm's weights, which are downloaded.")
     ] = False,
+    learn_norm: Annotated[
+        bool,
+        typer.Option(
+            "--learn-norm", help="Let the encoders' batch normalisation learn, where that of --from is frozen."
+        ),
+    ] = False,
     focus: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +83,8 @@ def train(
 
     named = {
         "preset": preset, "arch": arch, "from": start, "class_encoder": class_encoder, "pretrained": pretrained,
-        "focus": focus, "vertical_flip": vertical_flip, "mix_in": mix_in, "name": name, "title": title,
+        "learn_norm": learn_norm, "focus": focus, "vertical_flip": vertical_flip, "mix_in": mix_in,
+        "name": name, "title": title,
     }  # fmt: skip
     options = {option: value for option, value in named.items() if value}
     plan = (resumed_plan if resume else new_plan)(run, datasets or [], options, settings)

@@ -35,7 +35,7 @@ class Encoder(nn.Module):
     Parameters
     ----------
     config
-        Which backbone, and whether it starts from timm's pretrained weights, whose batch normalisation is then frozen.
+        Which backbone, and whether it starts from timm's pretrained weights, whose batch normalisation can be frozen.
     download
         False builds a pretrained backbone without its weights, to be filled from a weights file.
 
@@ -61,7 +61,7 @@ class Encoder(nn.Module):
         self.strides: tuple[int, ...] = tuple(r * after // before for r in backbone.feature_info.reduction())
         if any(fine * 2 != coarse for fine, coarse in zip(self.strides, self.strides[1:], strict=False)):
             raise ValueError(f"Expected taps that halve the resolution, got strides {self.strides} of {config.name}.")
-        self.backbone = freeze_batch_norm_2d(backbone) if config.pretrained else backbone
+        self.backbone = backbone if config.learns_norm else freeze_batch_norm_2d(backbone)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised -> (B, channels[i], H / strides[i], W / strides[i]) for the four taps."""

@@ -36,8 +36,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     folders
         Dataset folders.
     options
-        Typed options that are no settings: some of `preset`, `arch`, `from`, `class_encoder`, `pretrained`, `focus`,
-        `vertical_flip`, `mix_in`, `name`, `title`.
+        Typed options that are no settings: some of `preset`, `arch`, `from`, `class_encoder`, `pretrained`,
+        `learn_norm`, `focus`, `vertical_flip`, `mix_in`, `name`, `title`.
     settings
         Typed fields of `TrainConfig`.
 
@@ -60,6 +60,10 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     origin = find_origin(options["from"]) if "from" in options else None
     encoder = find_origin(options["class_encoder"]) if "class_encoder" in options else None
     origins = [one for one in (encoder, origin) if one is not None]
+    network = _network(options, task, origin)
+    if encoder is not None:
+        class_encoder(encoder.tensors, encoder.network, network)
+        network = network.model_copy(update={"class_encoder": encoder.network.class_encoder})
     name = options.get("name") or _name_of(run)
     plan = RunPlan(
         command=command_line(folders, {**options, **settings, "output": run}),
@@ -67,7 +71,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         mix_in=mix_in,
         images=count_images(own, mixed),
         task=task,
-        network=_network(options, task, origin),
+        network=network,
         settings=_settings(settings, origin),
         preset=options.get("preset", ""),
         start=options.get("from", ""),
@@ -80,8 +84,6 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
         licence=_licence(datasets, origins),
     )
-    if encoder is not None:
-        class_encoder(encoder.tensors, encoder.network, plan.network)
     check_settings(plan.settings, plan.network, plan.task, plan.focus)
     return plan
 
@@ -99,6 +101,7 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     begun = {
         "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
         "class_encoder": plan.class_encoder, "pretrained": plan.network.class_encoder.pretrained,
+        "learn_norm": plan.network.class_encoder.learns_norm,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
         "mix_in": list(plan.mix_in),
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
@@ -152,7 +155,13 @@ def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
             f"Expected the architecture of the start weights, {origin.network.arch}, got {options['arch']}; leave "
             "--arch or --from out."
         )
-    return origin.network.model_copy(update={"num_classes": sizes[0], "num_structures": sizes[1]})
+    network = origin.network.model_copy(update={"num_classes": sizes[0], "num_structures": sizes[1]})
+    if "learn_norm" not in options:
+        return network
+    encoders = {name: getattr(network, name) for name in ("class_encoder", "seg_encoder")}
+    return network.model_copy(
+        update={name: encoder.model_copy(update={"frozen_norm": False}) for name, encoder in encoders.items()}
+    )
 
 
 def _focus(options: Typed, task: Task, origin: Origin | None) -> Focus | None:

@@ -173,11 +173,11 @@ class Trainer:
         elif self.config.start_share and not whole:
             raise ValueError("Expected a model to start from, as start_share mixes it in, got none; name one (--from).")
         elif start is not None:
-            new = transfer(net, start.tensors, start.task, self.task) if whole else ()
+            tensors = {**(start.tensors if whole else net.state_dict()), **start.class_encoder}
+            new = transfer(net, tensors, start.task if whole else self.task, self.task)
             if new:
                 log.info("Untrained at the start: %s", ", ".join(new))
                 new_weights = frozenset(net.last_layers.by_name)
-            net.load_state_dict({**net.state_dict(), **start.class_encoder})
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)

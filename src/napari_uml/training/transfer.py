@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_uml.config import EncoderConfig, Task, UMLConfig
+    from napari_uml.config import Task, UMLConfig
     from napari_uml.nn.base import Network
 
 CLASS_ENCODER = {"ec": "encoder.", "uml": "class_encoder.", "bcs": "class_encoder.", "dsi-net": "class_encoder."}
 """What the names of the class encoder's weights begin with, in the systems that have one."""
+
+COUNTER = ".num_batches_tracked"
+"""The end of the name of what counts a batch normalisation layer's batches; nothing depends on it."""
 
 
 def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
@@ -47,10 +50,14 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
     """
     kept = what_is_kept(old, new)
     state = network.state_dict()
-    if set(state) != set(tensors):
+    counters = {name for name in {*state, *tensors} if name.endswith(COUNTER)}  # which frozen layers do not have
+    if set(state) - counters != set(tensors) - counters:
         raise WeightsError("Expected weights of the same network, these have other layers; train with their preset.")
     filled, last = {}, network.last_layers
     for name, target in state.items():
+        if name not in tensors:
+            filled[name] = target
+            continue
         source = tensors[name].to(target.dtype)
         if name in last.classes:
             source = _match(source, target, old.cls_classes, kept.classes, axis=0)
@@ -84,17 +91,13 @@ def class_encoder(tensors: Mapping[str, Tensor], old: UMLConfig, new: UMLConfig)
     """
     if without := {old.arch, new.arch} - set(CLASS_ENCODER):
         raise ValueError(f"Expected systems with a class encoder ({', '.join(CLASS_ENCODER)}), got {without.pop()}.")
-    if old.class_encoder != new.class_encoder:
+    if any(getattr(old.class_encoder, key) != getattr(new.class_encoder, key) for key in ("name", "stem_stride")):
         raise ValueError(
-            f"Expected class encoders alike, got {_in_words(old.class_encoder)} for {_in_words(new.class_encoder)}; "
-            "train both with the same --preset, and both with --pretrained or without."
+            f"Expected class encoders alike, got {old.class_encoder.name} for {new.class_encoder.name}; train both "
+            "with the same --preset."
         )
     prefix, wanted = CLASS_ENCODER[old.arch], CLASS_ENCODER[new.arch]
     return {wanted + name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
-
-
-def _in_words(encoder: EncoderConfig) -> str:
-    return encoder.name + (" with timm's weights" if encoder.pretrained else "")
 
 
 def _match(source: Tensor, target: Tensor, old: Sequence[str], new: Mapping[str, str | None], axis: int) -> Tensor:
