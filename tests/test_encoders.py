@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from napari_uml.config import EncoderConfig
+from napari_uml.config import EncoderConfig, preset
 from napari_uml.errors import WeightsError
 from napari_uml.nn import encoders
 from napari_uml.nn.encoders import Encoder
@@ -103,8 +103,17 @@ def test_batch_norm_of_pretrained_encoders_is_frozen_with_eps(created, download)
     assert torch.isfinite(norm.train()(x)).all()  # without eps: a division by zero
 
 
-def test_batch_norm_from_scratch_learns():
-    assert any(isinstance(m, nn.BatchNorm2d) for m in Encoder(EncoderConfig(name="test_resnet")).modules())
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_batch_norm_learns_from_scratch_and_where_it_is_not_frozen(created, pretrained):
+    encoder = Encoder(EncoderConfig(name="test_resnet", pretrained=pretrained, frozen_norm=not pretrained))
+    assert any(isinstance(m, nn.BatchNorm2d) and m.weight.requires_grad for m in encoder.modules())
+    assert not any(isinstance(m, FrozenBatchNorm2d) for m in encoder.modules())
+
+
+@pytest.mark.parametrize(("name", "learns"), [("compact", True), ("light", True), ("paper", False)])
+def test_batch_norm_of_pretrained_encoders_learns_in_the_presets_for_a_laptop(name, learns):
+    network = preset(name, 2, 2, pretrained=True)
+    assert network.class_encoder.learns_norm == network.seg_encoder.learns_norm == learns
 
 
 def refused_connection() -> Exception:

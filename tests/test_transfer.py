@@ -100,8 +100,19 @@ def test_a_class_encoder_has_the_names_of_the_system_that_it_is_for(old, new):
 
 def test_a_class_encoder_that_is_none_or_another_is_refused():
     config = tiny_network(2, 3)
-    with pytest.raises(ValueError, match=r"systems with a class encoder .*, got tbrats"):
+    with pytest.raises(ValueError, match=r"Expected systems with a class encoder .*, got tbrats"):
         class_encoder({}, config.model_copy(update={"arch": "tbrats"}), config)
-    other = EncoderConfig(name="tf_efficientnet_lite0", pretrained=True)
-    with pytest.raises(ValueError, match=r"got tf_efficientnet_lite0 with timm's weights for test_resnet; train both"):
+    other = EncoderConfig(name="tf_efficientnet_lite0")
+    with pytest.raises(ValueError, match="got tf_efficientnet_lite0 for test_resnet; train both with the same"):
         class_encoder({}, config.model_copy(update={"class_encoder": other}), config)
+
+
+@pytest.mark.parametrize("thaws", [True, False])
+def test_frozen_batch_normalisation_can_learn_and_the_other_way_round(thaws):
+    frozen = EncoderConfig(name="test_resnet", pretrained=True)
+    both = [frozen, frozen.model_copy(update={"frozen_norm": False})]
+    configs = [tiny_network(2, 3).model_copy(update={"class_encoder": encoder}) for encoder in both]
+    old, new = (UMLNetwork(config, download=False) for config in (configs if thaws else configs[::-1]))
+    assert transfer(new, old.state_dict(), OLD, OLD) == ()
+    for name, value in new.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.equal(value, old.state_dict()[name]), name

@@ -63,7 +63,7 @@ def make_run(tmp_path: Path, make_plan: Callable[..., RunPlan]) -> Callable[...,
         write_plan(run, plan)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            weights = make_network(plan.network).state_dict()
+            weights = make_network(plan.network, download=False).state_dict()
         for file, epoch in ((BEST, 1), (LAST, 3)):
             checkpoint = Checkpoint(
                 network=plan.network, train=plan.settings, epoch=epoch, weights=weights, averaged={}, optimizer={},

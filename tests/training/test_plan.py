@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_uml.config import Focus, TrainConfig, preset
+from napari_uml.config import EncoderConfig, Focus, TrainConfig, preset
 from napari_uml.errors import DatasetError, UMLError, WeightsError
 from napari_uml.training.export import export_run
 from napari_uml.training.origin import find_origin
@@ -210,6 +210,17 @@ def test_checkpoint_alone_is_no_start(make_run: MakeRun) -> None:
 def test_pretrained_and_from_exclude_each_other(make_run: MakeRun, new: Callable[..., RunPlan]) -> None:
     with pytest.raises(ValueError, match="either --pretrained or --from"):
         new(from_=str(make_run("old")), pretrained=True)
+
+
+@pytest.mark.parametrize("asked", [{}, {"learn_norm": True}])
+def test_frozen_batch_normalisation_of_the_start_learns_when_it_is_asked_to(
+    asked: dict[str, bool], make_run: MakeRun, new: Callable[..., RunPlan]
+) -> None:
+    network = preset("compact", 2, 2)
+    frozen = EncoderConfig(name="resnet18d", pretrained=True)
+    old = make_run("old", network=network.model_copy(update={"class_encoder": frozen, "seg_encoder": frozen}))
+    plan = new(from_=str(old), **asked)
+    assert plan.network.class_encoder.learns_norm == plan.network.seg_encoder.learns_norm == bool(asked)
 
 
 def test_run_goes_on_with_its_own_plan(make_run: MakeRun, blobs: Path) -> None:
