@@ -86,6 +86,25 @@ def test_the_card_beside_the_file_says_how_it_is_calibrated_now(napari_uml: Comm
         assert re.findall("SHA-256 `(.*)`", text) == [hashlib.sha256(model.read_bytes()).hexdigest()]
 
 
+@pytest.mark.parametrize("of_these_weights", [True, False])
+def test_a_new_file_gets_the_card_of_the_weights_with_its_calibration(
+    napari_uml: Command, model: Path, blobs: Path, tmp_path: Path, of_these_weights: bool
+) -> None:
+    card, new = model.with_suffix(".md"), tmp_path / "new" / "mine.safetensors"
+    new.parent.mkdir()
+    digest = sha256(model) if of_these_weights else 64 * "0"
+    card.write_text(model_card(read_info(model), [], digest, model.stat().st_size) + "\nMine.\n", encoding="utf-8")
+    before = card.read_bytes()
+    code, out, err = napari_uml("calibrate", model, blobs, *CPU, "-o", new)
+    assert (code, err, card.read_bytes()) == (0, "", before)
+    written = new.with_suffix(".md")
+    assert written.exists() == of_these_weights == ("too." in out)
+    if of_these_weights:
+        text = written.read_text(encoding="utf-8")
+        assert "Fitted on Blobs val, n = 4" in text
+        assert sha256(new) in text
+
+
 @pytest.mark.parametrize("text", ["# My notes", "## Calibration\n\nFine.\n\n## File\n\nSHA-256 `00`\n"])
 def test_a_card_of_something_else_stays_and_that_is_said(
     napari_uml: Command, model: Path, blobs: Path, text: str

@@ -60,7 +60,7 @@ def calibrate(
     write_info(path, read_info(path).model_copy(update={"calibration": fitted}), output)
     typer.echo(in_words(fitted))
     typer.echo(f"Written into {target}.")
-    if said := _renew_card(target, former):
+    if said := _renew_card(path, target, former):
         typer.echo(said)
 
 
@@ -71,10 +71,10 @@ def in_words(calibration: Calibration) -> str:
     return "\n".join(calibration_lines(calibration))
 
 
-def _renew_card(path: Path, former: str) -> str:
+def _renew_card(source: Path, path: Path, former: str) -> str:
     """Write the calibration into the card beside a weights file, too, and say so; empty when there is no card.
 
-    Only the card of these weights, as their SHA-256 was before, is changed.
+    Only the card of these weights, as their SHA-256 was before, is changed; a new file gets a copy of it.
     """
     from napari_uml.evaluation.card import recalibrated_card
     from napari_uml.files import replacing
@@ -82,10 +82,15 @@ def _renew_card(path: Path, former: str) -> str:
     from napari_uml.weights.registry import CARD
 
     card = path.with_suffix(CARD)
-    if not card.is_file():
+    former_card = card if card.is_file() else source.with_suffix(CARD)
+    if not former_card.is_file():
         return ""
-    text = card.read_text(encoding="utf-8", errors="surrogateescape")  # what the user wrote is kept byte for byte
+    text = former_card.read_text(
+        encoding="utf-8", errors="surrogateescape"
+    )  # the user's words, byte for byte
     new = recalibrated_card(text, former, read_info(path), sha256(path), path.stat().st_size)
+    if new is None and former_card != card:
+        return ""
     if new is None:
         return (
             f"{card} stays as it is: it is not the card of these weights and says nothing of the calibration; delete "
