@@ -374,6 +374,21 @@ def test_what_was_added_is_counted_and_what_was_refused_is_told(qtbot, dock, tmp
     assert told[1].startswith("b.png: expected an image")
 
 
+def test_images_that_went_to_the_split_of_their_group_are_told(qtbot, dock, tmp_path, monkeypatch):
+    for folder, names in (("first", ("patient7_1",)), ("more", ("patient7_2", "patient8_1", "patient7_3"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Picture.fromarray(GREY).save(tmp_path / folder / f"{name}.png")
+    assert added_folder(qtbot, dock, tmp_path / "first", monkeypatch) == "1 image added."
+    dock.rows.move({dock.rows.records[0].image: "val"})
+    told = added_folder(qtbot, dock, tmp_path / "more", monkeypatch)
+    assert told == "3 images added.\n2 of them went to val, with the rest of their groups."
+    (tmp_path / "last").mkdir()
+    Picture.fromarray(GREY).save(tmp_path / "last" / "patient7_4.png")
+    told = added_folder(qtbot, dock, tmp_path / "last", monkeypatch)
+    assert told == "1 image added.\nIt went to val, with the rest of its group."
+
+
 def test_a_data_set_is_added_and_has_thumbnails(qtbot, dock, tmp_path):
     dock.add_dataset(tiny_dataset(tmp_path / "blobs"))
     wait_added(qtbot, dock, 12)

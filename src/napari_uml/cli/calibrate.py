@@ -85,9 +85,7 @@ def _renew_card(source: Path, path: Path, former: str) -> str:
     former_card = card if card.is_file() else source.with_suffix(CARD)
     if not former_card.is_file():
         return ""
-    text = former_card.read_text(
-        encoding="utf-8", errors="surrogateescape"
-    )  # the user's words, byte for byte
+    text = former_card.read_text(encoding="utf-8", errors="surrogateescape")  # the user's words, byte for byte
     new = recalibrated_card(text, former, read_info(path), sha256(path), path.stat().st_size)
     if new is None and former_card != card:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
-    from napari_uml.data.dataset import DatasetInfo, Problem, Split
+    from napari_uml.data.dataset import DatasetInfo, Problem, Record, Split
     from napari_uml.widgets.background import Work
     from napari_uml.widgets.session import Predictor
     from napari_uml.widgets.training_list.dialogs import AddDialog
@@ -74,6 +75,8 @@ class TrainingListPanel(QWidget):
         self._problems: tuple[Problem, ...] = ()
         self._is_checked = False
         self._added = 0
+        self._asked: Split | None = None  # the split that is asked for, of which a group makes another
+        self._elsewhere: Counter[str] = Counter()
         self._refused: list[str] = []
         self.view = Layout(self)
         self._questions = Questions(self)
@@ -136,17 +139,17 @@ class TrainingListPanel(QWidget):
                 "label": dialog.label.currentData(), "name": current.name,
                 "split": dialog.split.currentData(), "group": current.group or None,
             }  # fmt: skip
-            self._add(work.add_current(self.rows, current.read, **known))
+            self._add(work.add_current(self.rows, current.read, **known), known["split"])
 
     def add_files(self, paths: Sequence[Path]) -> None:
         """Add copies of image files, with the masks that lie beside them."""
         if self.rows is not None:
-            self._add(work.add_files(self.rows, paths, with_masks=True))
+            self._add(work.add_files(self.rows, paths, with_masks=True), "train")
 
     def add_folder(self, folder: Path) -> None:
         """Add copies of all images of a folder, without masks."""
         if self.rows is not None:
-            self._add(work.add_folder(self.rows, folder))
+            self._add(work.add_folder(self.rows, folder), "train")
 
     def add_dataset(self, folder: Path) -> None:
         """Add all rows of another dataset folder."""
@@ -273,8 +276,8 @@ class TrainingListPanel(QWidget):
         self.show_rows()
         return made
 
-    def _add(self, job: Work) -> None:
-        self._added, self._refused = 0, []
+    def _add(self, job: Work, asked: Split | None = None) -> None:
+        self._added, self._asked, self._elsewhere, self._refused = 0, asked, Counter(), []
         self._adding.start(job)
         self.view.say("Adds…")
         self._show_state()
@@ -308,6 +311,9 @@ class TrainingListPanel(QWidget):
             self._on_refused(value)
         elif self.rows is not None:
             self._added += 1
+            split = cast("Record", value).split
+            if self._asked not in (None, split):
+                self._elsewhere[split] += 1
             self.view.say(f"{len(self.rows.records)} images")
 
     def _on_refused(self, error: Exception) -> None:
@@ -318,6 +324,9 @@ class TrainingListPanel(QWidget):
         told = list(dict.fromkeys(self._refused))
         if self._added or not told:
             told.insert(0, f"{self._added} image{'' if self._added == 1 else 's'} added.")
+        for split, number in self._elsewhere.items():
+            who = "It" if self._added == 1 else f"{number} of them"
+            told.append(f"{who} went to {split}, with the rest of {'its group' if number == 1 else 'their groups'}.")
         self.view.say("\n".join(told), wrong=bool(self._refused))
 
     def _on_found(self, found: work.Found) -> None:
