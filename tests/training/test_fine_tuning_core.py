@@ -106,8 +106,10 @@ def test_smaller_batch_without_a_checkpoint_is_the_same_run(tmp_path: Path, make
     assert (job.options["from"], job.settings["batch_size"]) == ("fundus-disc", 2)
     assert "epochs" in job.settings
     network = tiny_network().model_copy(update={"arch": "ec"})
-    begun = {"arch": "ec", "preset": "light", "class_encoder": "skin"}
-    plan = make_plan(settings=tiny_settings(batch_size=4), network=network, preset="light", class_encoder="skin")
+    begun = {"arch": "ec", "preset": "light", "class_encoder": "skin", "learn_norm": True}
+    plan = make_plan(
+        settings=tiny_settings(batch_size=4), network=network, preset="light", class_encoder="skin", learn_norm=True
+    )
     assert begun.items() <= with_smaller_batch(tmp_path, plan, tmp_path / "new").options.items()
 
 

@@ -219,8 +219,10 @@ def test_frozen_batch_normalisation_of_the_start_learns_when_it_is_asked_to(
     network = preset("compact", 2, 2)
     frozen = EncoderConfig(name="resnet18d", pretrained=True)
     old = make_run("old", network=network.model_copy(update={"class_encoder": frozen, "seg_encoder": frozen}))
-    plan = new(from_=str(old), **asked)
-    assert plan.network.class_encoder.learns_norm == plan.network.seg_encoder.learns_norm == bool(asked)
+    for options in ({"from_": str(old)}, {"preset": "paper", "pretrained": True}):
+        plan = new(**options, **asked)
+        assert plan.network.class_encoder.learns_norm == plan.network.seg_encoder.learns_norm == bool(asked)
+        assert plan.learn_norm == bool(asked)
 
 
 def test_run_goes_on_with_its_own_plan(make_run: MakeRun, blobs: Path) -> None:

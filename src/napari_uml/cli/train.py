@@ -48,7 +48,7 @@ def train(
     learn_norm: Annotated[
         bool,
         typer.Option(
-            "--learn-norm", help="Let the encoders' batch normalisation learn, where that of --from is frozen."
+            "--learn-norm", help="Let the encoders' batch normalisation learn, where --from or the preset freezes it."
         ),
     ] = False,
     focus: Annotated[

@@ -77,8 +77,9 @@ def with_smaller_batch(run: Path, plan: RunPlan, new_run: Path) -> TrainingJob:
     options = {
         "preset": "" if start else plan.preset, "arch": "" if start else plan.network.arch, "from": start,
         "class_encoder": encoder, "pretrained": not start and plan.network.class_encoder.pretrained,
-        "vertical_flip": plan.vertical_flip, "focus": plan.focus.structures if plan.focus else (),
-        "mix_in": plan.mix_in, "name": plan.name, "title": plan.title,
+        "learn_norm": plan.learn_norm and not done, "vertical_flip": plan.vertical_flip,
+        "focus": plan.focus.structures if plan.focus else (), "mix_in": plan.mix_in, "name": plan.name,
+        "title": plan.title,
     }  # fmt: skip
     return TrainingJob(new_run, plan.datasets, {k: v for k, v in options.items() if v}, changed)
 

@@ -45,8 +45,9 @@ class RunPlan(Settings):
         Structures and classes of all of them together.
     network, settings
         What is trained, and how.
-    preset, start, class_encoder
-        The options `--preset`, `--from` and `--class-encoder` as typed; empty when they were not.
+    preset, start, class_encoder, learn_norm
+        The options `--preset`, `--from`, `--class-encoder` and `--learn-norm` as typed; empty or off when they were
+        not.
     started_from
         What the weights start from, in words.
     earlier
@@ -73,6 +74,7 @@ class RunPlan(Settings):
     preset: str = ""
     start: str = ""
     class_encoder: str = ""
+    learn_norm: bool = False
     started_from: str = "random weights"
     earlier: tuple[str, ...] = ()
     focus: Focus | None = None

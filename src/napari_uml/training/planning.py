@@ -76,6 +76,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         preset=options.get("preset", ""),
         start=options.get("from", ""),
         class_encoder=options.get("class_encoder", ""),
+        learn_norm=options.get("learn_norm", False),
         started_from=_start_in_words(options, task, origin, encoder),
         earlier=tuple(dict.fromkeys(command for one in origins for command in one.commands)),
         focus=_focus(options, task, origin),
@@ -101,7 +102,7 @@ def resumed_plan(run: Path, folders: Sequence[Path], options: Typed, settings: T
     begun = {
         "preset": plan.preset, "arch": plan.network.arch, "from": plan.start,
         "class_encoder": plan.class_encoder, "pretrained": plan.network.class_encoder.pretrained,
-        "learn_norm": plan.network.class_encoder.learns_norm,
+        "learn_norm": plan.learn_norm,
         "focus": list(plan.focus.structures) if plan.focus else [], "vertical_flip": plan.vertical_flip,
         "mix_in": list(plan.mix_in),
         "name": plan.name, "title": plan.title, **plan.settings.model_dump(),
@@ -147,7 +148,8 @@ def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
     sizes = len(task.cls_classes), len(task.seg_classes)
     if origin is None or "preset" in options:
         network = preset(options.get("preset", "compact"), *sizes, pretrained=options.get("pretrained", False))
-        return UMLConfig.model_validate({**network.model_dump(), "arch": options.get("arch", "uml")})
+        network = UMLConfig.model_validate({**network.model_dump(), "arch": options.get("arch", "uml")})
+        return _thawed(network) if "learn_norm" in options else network
     if "pretrained" in options:
         raise ValueError("Expected either --pretrained or --from, got both; choose one start.")
     if options.get("arch", origin.network.arch) != origin.network.arch:
@@ -156,8 +158,11 @@ def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
             "--arch or --from out."
         )
     network = origin.network.model_copy(update={"num_classes": sizes[0], "num_structures": sizes[1]})
-    if "learn_norm" not in options:
-        return network
+    return _thawed(network) if "learn_norm" in options else network
+
+
+def _thawed(network: UMLConfig) -> UMLConfig:
+    """The network with batch normalisation of the encoders that learns."""
     encoders = {name: getattr(network, name) for name in ("class_encoder", "seg_encoder")}
     return network.model_copy(
         update={name: encoder.model_copy(update={"frozen_norm": False}) for name, encoder in encoders.items()}
