@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 SHIFT = 0.08  # of the image's side
 EXPOSURE = (-0.5, 0.3)
 """Photographs taken with half the light are not rare; brighter ones lose their highlights as a camera's would."""
+CONTRAST = (-0.6, 0.3)
+"""Haze, a cataract or a low gain take more contrast than a camera ever adds."""
+BLUR = (0.3, 3.0)  # standard deviation in pixels: from a little out of focus to one that a person would take again
+ZOOM = (0.25, 1.0)  # as coarse as a camera with a quarter of the pixels a side
 
 
 class Augmentation:
-    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, blur and Gaussian noise.
+    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, blur, coarseness, noise.
 
     Grey images stay grey, and a change of place moves image and mask together.
 
@@ -47,11 +51,14 @@ class Augmentation:
                 shear_range=0.1, translate_range=SHIFT * size, mode=["bilinear", "nearest"], padding_mode="reflection",
             ),
             transforms.RandAdjustContrastd("image", prob=0.5, gamma=(0.6, 1.6)),
-            transforms.RandScaleIntensityFixedMeand("image", prob=0.5, factors=0.3),
+            transforms.RandScaleIntensityFixedMeand("image", prob=0.5, factors=CONTRAST),
             transforms.RandShiftIntensityd("image", prob=0.5, offsets=0.12),
             transforms.RandScaleIntensityd("image", prob=0.4, factors=EXPOSURE),
             transforms.RandScaleIntensityd("image", prob=0.5, factors=0.12, channel_wise=True),
-            transforms.RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
+            transforms.RandGaussianSmoothd("image", prob=0.25, sigma_x=BLUR, sigma_y=BLUR),
+            transforms.RandSimulateLowResolutiond(
+                "image", prob=0.15, zoom_range=ZOOM, downsample_mode="area", upsample_mode="bilinear"
+            ),
             transforms.RandGaussianNoised("image", prob=0.4, std=0.08),
         ]  # fmt: skip
 
