@@ -85,8 +85,16 @@ def cells(
         The row that the others are compared with, on the same draws.
     resamples
         Bootstrap resamples.
+
+    Raises
+    ------
+    ValueError
+        When the scores are of different images.
     """
     groups = next(iter(rows.values()))[0].groups
+    for row, runs in rows.items():
+        if not all(np.array_equal(scores.groups, groups) for scores in runs):
+            raise ValueError(f"Expected scores of the same images in every row, {row} has others; score it again.")
     drawn = np.concatenate(list(resample(groups, resamples, SEED)))
     draws = np.concatenate([np.ones((1, len(groups))), drawn])  # the first: the images as they are
     found = {row: over_seeds([figures(scores, draws) for scores in seeds], len(draws)) for row, seeds in rows.items()}

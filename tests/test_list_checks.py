@@ -122,6 +122,8 @@ def test_a_check_that_is_no_longer_wanted_stops(dataset):
         ("pid-3.png", "pid3"),
         ("2021_id4_left.png", "id4"),
         ("scan01case2.png", "case2"),
+        ("ImgPatient12.png", "patient12"),
+        ("leftEyeSUBJECT-3.png", "subject3"),
         ("covid19_0001.png", ""),
         ("thyroid2_003.png", ""),
         ("ISIC_0024306.jpg", ""),

@@ -240,6 +240,15 @@ def test_distances_are_compared_seed_by_seed() -> None:
     assert found["row"]["ASSD lesion"].difference[0] == pytest.approx((1 + (1 + 3) / 2) / 2)
 
 
+def test_scores_of_other_images_are_refused() -> None:
+    from study_table import cells
+
+    whole = scores(np.linspace(0.1, 0.9, 60))
+    other = replace(whole, groups=whole.groups[::-1])
+    with pytest.raises(ValueError, match="the same images in every row, later has others"):
+        cells({"a": [whole, whole], "later": [whole, other]}, "a", resamples=50)
+
+
 def test_seeds_widen_the_interval() -> None:
     from study_table import cells
 

@@ -79,7 +79,7 @@ def test_card_says_how_it_was_trained(info: WeightsInfo) -> None:
     card = model_card(info, [], SHA256, 1_250_000)
     assert rows(card, "Training") == [["data set", "train", "val"], ["Blobs", "8", "4"]]
     for words in (
-        "Started from the model x; epoch 1 of 3 was the best; 3 minutes in all.",
+        "Started from the model x; epoch 1 of 3 was the best; this run took 3 minutes.",
         "```\nnapari-uml train blobs -o run\n```", "epochs 2", "seed 0", "recipe modern",
     ):  # fmt: skip
         assert words in card

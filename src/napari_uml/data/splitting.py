@@ -25,8 +25,8 @@ FEWEST = 2
 """Examples of a class that are needed to train on."""
 
 _NAMED = re.compile(
-    r"(?<![A-Za-z])(patient|subject|participant|case|lesion|pat|sub|pid|id)[-_ ]?(\d+)", re.IGNORECASE
-)  # no letter before it: covid19 and thyroid2 are no ids
+    r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:(patient|subject|participant|case|lesion|pat|sub|pid|id))[-_ ]?(\d+)"
+)  # the word begins there: covid19 and thyroid2 are no ids
 _SIDED = re.compile(r"^(.*\d.*?)[-_ ](?:left|right|od|os|l|r|cc|mlo)(?=$|[-_ .])", re.IGNORECASE)
 
 

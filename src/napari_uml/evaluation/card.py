@@ -213,7 +213,7 @@ def _training(info: WeightsInfo) -> list[str]:
         parts.append(_table([["data set", "train", "val"], *rows]))
     parts.append(
         f"Started from {training.get('started_from')}; epoch {training.get('epoch')} of {training.get('epochs')} was "
-        "the best" + (f"; {seconds / 60:.0f} minutes in all." if isinstance(seconds, int) else ".")
+        "the best" + (f"; this run took {seconds / 60:.0f} minutes." if isinstance(seconds, int) else ".")
     )
     if (share := training.get("start_share")) and isinstance(share, float):
         parts.append(f"Its weights are a mixture: {share:.0%} those of the start, {1 - share:.0%} trained.")

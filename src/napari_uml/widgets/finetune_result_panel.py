@@ -197,7 +197,8 @@ class ResultPanel(Panel):
         self._copying.start(copy_model(entry.path, target))
 
     def _on_copied(self, target: Path) -> None:
-        self.session.message = Message(f"Saved {target} and its card.")
+        with_card = " and its card" if target.with_suffix(CARD).is_file() else ""
+        self.session.message = Message(f"Saved {target}{with_card}.")
 
 
 def copy_model(source: Path, target: Path) -> Callable[[Callable[[], bool]], Iterator[object]]:
