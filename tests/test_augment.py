@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_uml.data.augment import Augmentation, as_input
+from napari_uml.data.augment import Augmentation, _RandBlurd, as_input
 from napari_uml.data.dataset import IGNORE
 from napari_uml.data.samples import Sample
 
@@ -50,6 +50,14 @@ def test_image_and_mask_move_together():
         image, mask = augment(sample(), 0, place)
         inside, outside = image.mean(0)[mask == 1], image.mean(0)[mask == 0]
         assert inside.median() > outside.median() + 0.2
+
+
+def test_blur_leaves_the_border_as_bright_as_it_is():
+    flat = {"image": torch.full((3, 32, 32), 0.5)}
+    blurred = _RandBlurd(prob=1)(flat)["image"]
+    assert torch.allclose(blurred, flat["image"], atol=1e-5)
+    flat["image"][:, 16, 16] = 1
+    assert _RandBlurd(prob=1)(flat)["image"].max() < 0.95
 
 
 def test_grey_stays_grey():

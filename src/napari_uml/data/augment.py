@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from monai import transforms
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Augmentation:
             transforms.RandShiftIntensityd("image", prob=0.5, offsets=0.12),
             transforms.RandScaleIntensityd("image", prob=0.4, factors=EXPOSURE),
             transforms.RandScaleIntensityd("image", prob=0.5, factors=0.12, channel_wise=True),
-            transforms.RandGaussianSmoothd("image", prob=0.25, sigma_x=BLUR, sigma_y=BLUR),
+            _RandBlurd(prob=0.25),
             transforms.RandSimulateLowResolutiond(
                 "image", prob=0.15, zoom_range=ZOOM, downsample_mode="area", upsample_mode="bilinear"
             ),
@@ -72,6 +73,17 @@ class Augmentation:
             changed = step(changed)
         image, mask = (torch.as_tensor(changed[key]).as_subclass(torch.Tensor) for key in ("image", "mask"))
         return image.clamp(0, 1).expand(3, -1, -1), mask[0].to(torch.uint8)
+
+
+class _RandBlurd(transforms.RandomizableTransform):  # type: ignore[misc]
+    """Gaussian blur that mirrors the image at its border, where MONAI's, padded with zeros, darkens it."""
+
+    def __call__(self, changed: dict[str, Any]) -> dict[str, Any]:
+        self.randomize(None)
+        if not self._do_transform:
+            return changed
+        sigma = self.R.uniform(*BLUR)
+        return {**changed, "image": torch.as_tensor(gaussian_filter(changed["image"], (0, sigma, sigma)))}
 
 
 def as_input(sample: Sample, size: int) -> tuple[Tensor, Tensor]:
