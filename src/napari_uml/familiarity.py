@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STATISTICS: Final = 35
 """How many numbers `picture_statistics` gives."""
+DETAIL: Final = (1, 7, 8, 9, 10, 13)
+"""Those that blur, noise, compression and low contrast change: deviation, detail at the four finest scales, noise."""
 _LEVELS = 6
 _BLOCKS = 4
 _LEAST = 1e-3  # a quarter of a grey level
@@ -23,6 +25,9 @@ Row = Annotated[tuple[FiniteFloat, ...], Field(min_length=STATISTICS, max_length
 
 class Familiarity(Settings):
     """The training images, summed up: an image is unfamiliar when its Mahalanobis distance from them is large.
+
+    Where training images differ much in colour and layout, a blurred one is not far off in all statistics together. So
+    the distance in detail alone counts, too.
 
     Attributes
     ----------
@@ -34,6 +39,9 @@ class Familiarity(Settings):
         Inverse of the shrunk covariance of the statistics once centred and divided by their spread.
     threshold
         Images further away than this are unfamiliar.
+    detail_scale
+        What the distance in detail is multiplied by, so that it has the range of that in everything; 0: it does not
+        count, as in files from before it did.
     false_alarms
         Share of new images of the same kind that are further away, at most; from the validation images.
     """
@@ -45,18 +53,31 @@ class Familiarity(Settings):
     spread: Row
     precision: Annotated[tuple[Row, ...], Field(min_length=STATISTICS, max_length=STATISTICS)]
     threshold: Annotated[FiniteFloat, Field(ge=0)]
+    detail_scale: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     false_alarms: Annotated[float, Field(gt=0, lt=1)]
 
     @model_validator(mode="after")
-    def _spread_is_positive(self) -> Self:
+    def _gives_distances(self) -> Self:
         if min(self.spread) <= 0:
             raise ValueError("Expected a spread above 0 of every statistic.")
+        if self.detail_scale and np.linalg.matrix_rank(np.array(self.precision)) < STATISTICS:
+            raise ValueError("Expected a precision that has an inverse.")
         return self
 
     def distance(self, statistics: NDArray[np.floating]) -> float:
-        """Mahalanobis distance by the square root of the number of statistics: about 1 for a training image."""
-        off = (np.asarray(statistics, dtype=np.float64) - self.centre) / self.spread
-        return float(np.sqrt(max(off @ np.array(self.precision) @ off, 0.0) / STATISTICS))
+        """The larger of `distances`, to compare with the threshold."""
+        return max(self.distances(statistics))
+
+    def distances(self, statistics: NDArray[np.floating]) -> tuple[float, float]:
+        """Distance in all statistics, and scaled in those of detail.
+
+        Each is the Mahalanobis distance by the square root of the number of statistics: about 1 for a training image.
+        """
+        off, precision = (np.asarray(statistics) - self.centre) / self.spread, np.array(self.precision)
+        if not self.detail_scale:
+            return _length(off, precision), 0.0
+        detail = np.linalg.inv(np.linalg.inv(precision)[np.ix_(DETAIL, DETAIL)])  # as if there were no others
+        return _length(off, precision), self.detail_scale * _length(off[list(DETAIL)], detail)
 
 
 def picture_statistics(view: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -76,6 +97,10 @@ def picture_statistics(view: NDArray[np.floating]) -> NDArray[np.float64]:
     brightness = (grey.mean(), grey.std(), *np.quantile(grey, (0.05, 0.25, 0.5, 0.75, 0.95)))
     blocks = _halved(grey, grey.shape[0] // _BLOCKS)[:_BLOCKS, :_BLOCKS] - grey.mean()
     return np.array([*brightness, *_details(grey), _noise(grey), *colour, *blocks.ravel()])
+
+
+def _length(off: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    return float(np.sqrt(max(float(off @ precision @ off), 0.0) / len(off)))
 
 
 def _details(grey: NDArray[np.float64]) -> list[float]:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from scipy.ndimage import gaussian_filter
 from tests.test_view import info
 from tests.tiny import tiny_dataset
 
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
-from napari_uml.familiarity import STATISTICS, picture_statistics
+from napari_uml.familiarity import DETAIL, STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.likeness import unlike_training
 
 if TYPE_CHECKING:
@@ -47,8 +49,45 @@ def test_distance_is_mahalanobis_as_scikit_learn_has_it(dataset: Dataset) -> Non
     gate, train = fit_familiarity([dataset], model), statistics_of([dataset], model, "train")
     standard = (train - train.mean(axis=0)) / np.maximum(train.std(axis=0), 0.01)
     expected = np.sqrt(LedoitWolf(assume_centered=True).fit(standard).mahalanobis(standard) / STATISTICS)
-    assert [gate.distance(row) for row in train] == pytest.approx(expected, rel=1e-3)
+    assert [gate.distances(row)[0] for row in train] == pytest.approx(expected, rel=1e-3)
     assert (gate.n, gate.n_val, gate.false_alarms) == (8, 4, 0.2)
+
+
+def test_distance_in_detail_is_that_of_its_statistics_alone_in_the_range_of_the_other(dataset: Dataset) -> None:
+    from sklearn.covariance import LedoitWolf
+
+    model = info()
+    gate, train = fit_familiarity([dataset], model), statistics_of([dataset], model, "train")
+    standard = (train - train.mean(axis=0)) / np.maximum(train.std(axis=0), 0.01)
+    covariance = LedoitWolf(assume_centered=True).fit(standard).covariance_[np.ix_(DETAIL, DETAIL)]
+    detail = standard[:, DETAIL]
+    expected = np.sqrt((np.linalg.solve(covariance, detail.T).T * detail).sum(axis=1) / len(DETAIL))
+    everything, found = np.transpose([gate.distances(row) for row in train])
+    assert found == pytest.approx(gate.detail_scale * expected, rel=1e-3)
+    assert np.quantile(found, 0.95) == pytest.approx(np.quantile(everything, 0.95), rel=1e-3)
+    before = gate.model_copy(update={"detail_scale": 0.0})  # a file from before the detail counted
+    assert [before.distance(row) for row in train] == pytest.approx(everything)
+
+
+def test_what_is_unlike_is_said_where_it_is_the_detail_alone(dataset: Dataset) -> None:
+    gate = fit_familiarity([dataset], info())
+    pixels, _ = read_pair(dataset, dataset.of_split("val")[0])
+    blurred = gaussian_filter(pixels, 2)
+    everything, detail = gate.distances(picture_statistics(network_view(blurred, 64, 1)))
+    for scale, said in (
+        (1.0, "The image is unlike the"),
+        (2.0, "detail (sharpness, noise, contrast) is unlike that of"),
+    ):
+        changes = {"detail_scale": scale * gate.detail_scale, "threshold": 0.999 * max(everything, scale * detail)}
+        gated = info().model_copy(update={"familiarity": gate.model_copy(update=changes)})
+        assert any(said in sentence for sentence in unlike_training(blurred, gated))
+
+
+def test_a_gate_without_an_inverse_is_refused(dataset: Dataset) -> None:
+    gate = fit_familiarity([dataset], info())
+    flat = {**gate.model_dump(), "precision": ((1.0,) * STATISTICS,) * STATISTICS}
+    with pytest.raises(ValidationError, match="precision that has an inverse"):
+        Familiarity.model_validate(flat)
 
 
 def test_no_validation_image_is_unfamiliar_but_noise_and_inversion_are(dataset: Dataset) -> None:

@@ -23,6 +23,8 @@ MOST_IMAGES = 300
 """Of every data set and split, spread evenly."""
 LEAST_SPREAD = 0.01
 """So that a statistic in which all training images are the same does not decide alone."""
+ALIKE = 0.95
+"""Quantile of the training images' distances that is made the same in everything and in detail."""
 
 
 def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms: float = 0.05) -> Familiarity:
@@ -50,7 +52,7 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
         raise ValueError(f"Expected two training images and one to validate on, got {len(train)} and {len(val)}.")
     centre, spread = train.mean(axis=0), np.maximum(train.std(axis=0), LEAST_SPREAD)
     rate = max(false_alarms, 1 / (len(val) + 1))
-    gate = Familiarity(
+    shape = Familiarity(
         dataset=", ".join(dataset.info.name for dataset in datasets),
         n=len(train),
         n_val=len(val),
@@ -58,8 +60,11 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
         spread=_rounded(spread),
         precision=tuple(_rounded(row) for row in _precision((train - centre) / spread)),
         threshold=0.0,
+        detail_scale=1.0,
         false_alarms=rate,
     )
+    everything, detail = np.quantile([shape.distances(row) for row in train], ALIKE, axis=0)
+    gate = shape.model_copy(update={"detail_scale": float(everything / detail) if detail else 0.0})
     distances = np.array([gate.distance(row) for row in val])
     return gate.model_copy(update={"threshold": -lower_quantile(-distances, 1 - rate)})
 

@@ -65,12 +65,14 @@ def _shape(shape: tuple[int, ...], size: int) -> Iterator[str]:
 def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
     if info.familiarity is None:
         return
-    distance = info.familiarity.distance(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
-    if distance > info.familiarity.threshold:
+    gate = info.familiarity
+    everything, detail = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+    if max(everything, detail) > gate.threshold:
+        of_detail = "The image's detail (sharpness, noise, contrast) is unlike that of"
+        unlike = "The image is unlike" if everything > gate.threshold else of_detail
         yield (
-            f"The image is unlike the training images (distance {distance:.1f}; "
-            f"{1 - info.familiarity.false_alarms:.0%} of such images stay below {info.familiarity.threshold:.1f}): do "
-            "not rely on the answer."
+            f"{unlike} the training images (distance {max(everything, detail):.1f}; {1 - gate.false_alarms:.0%} of "
+            f"such images stay below {gate.threshold:.1f}): do not rely on the answer."
         )
 
 
