@@ -36,7 +36,7 @@ def calibrate(
 
     The tensors stay as they are. A registered model needs -o: its file is known by its SHA-256 and stays.
     """
-    from napari_uml.data.dataset import read_dataset
+    from napari_uml.data.dataset import read_datasets
     from napari_uml.evaluation.answers import read_answers
     from napari_uml.evaluation.calibrate import calibrate as fit
     from napari_uml.files import refuse_existing
@@ -48,7 +48,7 @@ def calibrate(
         raise ValueError(f"Expected a file to write for the registered model {model!r}, got none; use -o.")
     if output is not None and not overwrite:
         refuse_existing([output])
-    path, folders = find_weights(model), [read_dataset(folder) for folder in datasets]
+    path, folders = find_weights(model), read_datasets(datasets)
     predictor = UMLPredictor.load(path, device, precision, calibrated=False)
     total = sum(len(folder.of_split(split)) for folder in folders)
     with progress_bar() as bar:

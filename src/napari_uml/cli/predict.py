@@ -59,12 +59,13 @@ def predict(
     """Find structures, class and uncertainty; write labels, uncertainty, overlay, table and run record.
 
     The results of one image lie in the output folder itself, those of several in a folder each; results.csv is about
-    all of them. An image that cannot be analysed is reported, and the others are done.
+    all of them. An image that cannot be analysed is reported, and the others are done; one that looks unlike the images
+    that the model was trained on is analysed, with a warning here and in the table.
     """
     from napari_uml.files import refuse_existing
     from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.predictor import UMLPredictor
-    from napari_uml.inference.run_record import RunSettings
+    from napari_uml.inference.run_record import RunSettings, warnings_of
     from napari_uml.inference.saving import RESULTS, file_names
     from napari_uml.inference.tables import write_results
     from napari_uml.inference.zones import zone_files
@@ -92,6 +93,8 @@ def predict(
             write_results(table, records, overwrite=True)
     for record in records:
         typer.echo(in_words(record))
+        for sentence in warnings_of(record):
+            typer.echo(f"{record.image.name}: {sentence}", err=True)
     if len(images) > 1:
         typer.echo(f"{len(records)} of {len(images)} images done; all results in {table}")
     if len(records) < len(images):

@@ -153,6 +153,21 @@ def read_table(folder: Path) -> tuple[DatasetInfo, tuple[Record, ...]]:
     return info, tuple(Record(**row) for _, row in rows)  # type: ignore[arg-type]
 
 
+def read_datasets(folders: Sequence[Path]) -> list[Dataset]:
+    """Read several dataset folders.
+
+    Raises
+    ------
+    DatasetError
+        As `read_dataset`, and when a folder comes twice.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    twice = [folder for number, folder in enumerate(resolved) if folder in resolved[:number]]
+    if twice:
+        raise DatasetError(*(f"Expected each data set once, got {folder} again; leave it out." for folder in twice))
+    return [read_dataset(folder) for folder in folders]
+
+
 def check_images(dataset: Dataset) -> list[str]:
     """Every problem of the files themselves, see `image_problems`; one that belongs to several rows is named once."""
     return list(dict.fromkeys(problem.text for problem in image_problems(dataset)))
@@ -165,8 +180,8 @@ def image_problems(
 ) -> list[Problem]:
     """Every problem of the files, with its rows; each file is read as training would read it.
 
-    Unreadable files, stacks, masks of another size, unknown structure numbers, and one picture in several splits,
-    stored in whatever way.
+    Unreadable files, stacks, masks of another size, unknown structure numbers, masks of nothing but 0 and `IGNORE`, and
+    one picture in several splits, stored in whatever way.
 
     Parameters
     ----------
@@ -178,6 +193,7 @@ def image_problems(
         Asked before every row whether to leave the rest out.
     """
     problems: list[Problem] = []
+    masks: set[frozenset[int]] = set()
     same: dict[bytes, list[Record]] = defaultdict(list)
     for record in dataset.records:
         if stopped():
@@ -188,13 +204,25 @@ def image_problems(
             problems.append(Problem(record.image, str(error)))
         else:
             same[hashlib.sha256(repr(pair[0].shape).encode() + pair[0].tobytes()).digest()].append(record)
+            if pair[1] is not None:
+                masks.add(frozenset(np.unique(pair[1]).tolist()))
             seen(record, pair)
+    if {0, IGNORE} in masks and {0, IGNORE}.issuperset(*masks):
+        problems.append(Problem("", means_nothing(f"masks of {dataset.folder}")))
     for records in same.values():
         if len({record.split for record in records}) > 1:
             names = ", ".join(f"{record.image} ({record.split})" for record in records)
             text = f"Expected different pictures in every split, these are the same: {names}."
             problems += [Problem(record.image, text) for record in records]
     return problems
+
+
+def means_nothing(masks: str) -> str:
+    """The sentence about masks that use `IGNORE` as if it were a structure."""
+    return (
+        f"Expected structure numbers in the {masks}, they hold only 0 and {IGNORE}, which means not annotated; write 1 "
+        f"instead of {IGNORE}."
+    )
 
 
 def read_pair(dataset: Dataset, record: Record) -> Pair:

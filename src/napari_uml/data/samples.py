@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_uml.data.dataset import IGNORE, read_pair
+from napari_uml.data.dataset import IGNORE, means_nothing, read_pair
 from napari_uml.data.resize import as_channels, find_focus, mask_to_input, squash
 from napari_uml.errors import DatasetError, ImageError
 
@@ -39,6 +39,8 @@ class Sample:
         Number of the data set it comes from.
     mixed
         Whether it is only mixed in, against forgetting: an epoch visits no more of such samples than of the others.
+    name
+        The image's file, for messages.
     """
 
     pixels: Tensor
@@ -46,6 +48,7 @@ class Sample:
     label: int
     source: int
     mixed: bool = False
+    name: str = ""
 
     @property
     def image(self) -> Tensor:
@@ -82,14 +85,30 @@ def load_samples(
             except ImageError as error:
                 problems.append(str(error))
         if _marks_by_ignore(sample.mask for sample in own):
-            problems.append(
-                f"Expected structure numbers in the {split} masks of {dataset.folder}, they hold only 0 and {IGNORE}, "
-                f"which means not annotated; write 1 instead of {IGNORE}."
-            )
+            problems.append(means_nothing(f"{split} masks of {dataset.folder}"))
         samples += [replace(sample, mixed=True) for sample in own] if source >= len(datasets) else own
     if problems:
         raise DatasetError(*problems)
     return samples
+
+
+def check_apart(training: Sequence[Sample], validation: Sequence[Sample]) -> None:
+    """Refuse pictures that are trained on and validated on, stored in whatever way.
+
+    Raises
+    ------
+    DatasetError
+        With every pair.
+    """
+    trained = {sample.pixels.numpy().tobytes(): sample.name for sample in training}
+    both = [(trained.get(sample.pixels.numpy().tobytes()), sample.name) for sample in validation]
+    problems = [
+        f"Expected different pictures to train and to validate on, these are the same: {one} (train), {other} (val)."
+        for one, other in dict.fromkeys(both)
+        if one is not None
+    ]
+    if problems:
+        raise DatasetError(*problems)
 
 
 def epoch_order(samples: Sequence[Sample], balance: float, seed: int, epoch: int) -> list[int]:
@@ -138,10 +157,11 @@ def _views(
     label = task.cls_classes.index(record.label) if record.label else -1
     if mask is not None:
         mask = _renumber(mask, dataset.info, task)
-    yield _sample(pixels, mask, label, source, size)
+    name = str(dataset.folder / record.image)
+    yield _sample(pixels, mask, label, source, size, name)
     box = find_focus(mask, task, focus) if mask is not None and focus is not None else None
     if mask is not None and box is not None:
-        yield _sample(pixels[box.slices], mask[box.slices], label, source, size)
+        yield _sample(pixels[box.slices], mask[box.slices], label, source, size, name)
 
 
 def _renumber(mask: NDArray[np.uint8], old: Task, new: Task) -> NDArray[np.uint8]:
@@ -150,10 +170,12 @@ def _renumber(mask: NDArray[np.uint8], old: Task, new: Task) -> NDArray[np.uint8
     return table[mask]
 
 
-def _sample(pixels: NDArray[np.float32], mask: NDArray[np.uint8] | None, label: int, source: int, size: int) -> Sample:
+def _sample(
+    pixels: NDArray[np.float32], mask: NDArray[np.uint8] | None, label: int, source: int, size: int, name: str
+) -> Sample:
     image = (squash(pixels, size) * 255).round().to(torch.uint8)
     target = torch.full((size, size), IGNORE, dtype=torch.uint8) if mask is None else mask_to_input(mask, size)
-    return Sample(image, target, label, source)
+    return Sample(image, target, label, source, name=name)
 
 
 def _marks_by_ignore(masks: Iterable[Tensor]) -> bool:

@@ -15,6 +15,7 @@ from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
 from napari_uml.inference.page import fitted, shade, tint
 from napari_uml.inference.reproduce import as_command, as_python
+from napari_uml.inference.run_record import warnings_of
 from napari_uml.inference.trust import trust_in
 from napari_uml.results import SILENT
 
@@ -94,6 +95,7 @@ def write_report(
         refuse_existing([path])
     parts = [
         _head(record, info),
+        _warnings(record),
         _opinion(record, prediction, info),
         _pictures(pixels, prediction, info),
         _measurements(record, shown_slice(prediction)),
@@ -126,6 +128,10 @@ def _head(record: RunRecord, info: WeightsInfo) -> str:
         f"<h1>{escape(record.image.name)}</h1><p>{escape(' · '.join(said))}</p>"
         f"<p class='banner'><b>{escape(RESEARCH_ONLY)}</b></p>"
     )
+
+
+def _warnings(record: RunRecord) -> str:
+    return "".join(f"<p class='banner'>⚠ {escape(sentence)}</p>" for sentence in warnings_of(record))
 
 
 def _opinion(record: RunRecord, prediction: Prediction, info: WeightsInfo) -> str:

@@ -15,6 +15,7 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
+from napari_uml.inference.likeness import unlike_training
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ class SliceRecord(Settings):
         Share of the image by structure, background included; they sum to 1.
     measurements
         As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
+    warnings
+        What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`.
     """
 
     opinion: OpinionRecord
@@ -131,6 +134,7 @@ class SliceRecord(Settings):
     mask_sha256: str
     shares: dict[str, float]
     measurements: tuple[MeasuredValue, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class RunRecord(Settings):
@@ -223,6 +227,15 @@ def make_record(
     )
 
 
+def warnings_of(record: RunRecord) -> list[str]:
+    """What is unusual about the image, a sentence each; of a stack those of its first such slice, which say so."""
+    unusual = [number for number, one in enumerate(record.slices) if one.warnings]
+    if not unusual:
+        return []
+    where = f"Slice {unusual[0]}, one of {len(unusual)} unusual ones: " if record.image.is_stack else ""
+    return [f"{where}{sentence}" for sentence in record.slices[unusual[0]].warnings]
+
+
 def read_run(path: Path) -> RunRecord:
     """Read a `run.json`.
 
@@ -291,6 +304,7 @@ def _slice_record(
         measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit)
         if "mask" in prediction.answers
         else (),
+        warnings=unlike_training(image.pixels[at] if roi is None else image.pixels[at][roi.slices], info),
     )
 
 

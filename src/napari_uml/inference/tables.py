@@ -21,6 +21,8 @@ WHOLE_STACK = "all"
 """What the column `slice` says in the line about a whole stack."""
 CLASS_SET = "class set"
 """Heading of the classes that hold the true one with the chance that the model's card states."""
+WARNINGS = "warnings"
+"""Heading of what is unusual about the image for the model."""
 
 
 def result_rows(record: RunRecord) -> list[Row]:
@@ -28,9 +30,9 @@ def result_rows(record: RunRecord) -> list[Row]:
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
     slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model, but not about the whole of a
-    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), sigma, seed, model, device,
-    precision. A number that is undefined is an empty cell. What a model does not answer has no column, and one without
-    evidence has `entropy` for u and no beliefs.
+    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), warnings, sigma, seed, model,
+    device, precision. A number that is undefined is an empty cell. What a model does not answer has no column, and one
+    without evidence has `entropy` for u and no beliefs.
     """
     image, settings = record.image, record.settings
     start: Row = {"file": image.path or image.name}
@@ -46,7 +48,7 @@ def result_rows(record: RunRecord) -> list[Row]:
     for number, one in enumerate(record.slices):
         shown = number if image.is_stack else settings.slice_number
         cells = _opinion_cells(record, one.opinion) | _mean_cells(record, one.mean_uncertainty)
-        cells |= _measured_cells(one.measurements)
+        cells |= _measured_cells(one.measurements) | {WARNINGS: " ".join(one.warnings)}
         rows.append(start | {"slice": "" if shown is None else shown} | cells | end)
     return rows
 

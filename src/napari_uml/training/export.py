@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_uml import __version__
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
+from napari_uml.errors import WeightsError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.plan import MODEL, count_images, read_plan
-from napari_uml.weights import WeightsInfo, save_weights
+from napari_uml.weights import WeightsInfo, read_info, same_tensors, save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_uml.data.dataset import Dataset, Record
@@ -31,6 +32,8 @@ INTENSITY_SIZE, INTENSITY_IMAGES = 64, 128
 
 def export_run(run: Path, destination: Path | None = None, *, version: str = "1") -> WeightsInfo:
     """Write the best epoch of a run as a weights file in half precision.
+
+    A file that is there already keeps its calibration and its gate for unlike images when it has the same tensors.
 
     Parameters
     ----------
@@ -75,8 +78,21 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         not_for=NOT_FOR,
         written_by=f"napari-uml {__version__}",
     )
-    save_weights(run / MODEL if destination is None else destination, best.shown, info)
+    path = run / MODEL if destination is None else destination
+    info = info.model_copy(update=_fitted(path, best.shown))
+    save_weights(path, best.shown, info)
     return info
+
+
+def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Calibration and gate of a file with the same tensors; nothing of another one, or of one that is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        former, same = read_info(path), same_tensors(path, tensors)
+    except WeightsError:
+        return {}
+    return {"calibration": former.calibration, "familiarity": former.familiarity} if same else {}
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from napari_uml.config import Focus, TrainConfig, UMLConfig, preset
-from napari_uml.data.dataset import read_dataset
+from napari_uml.data.dataset import read_dataset, read_datasets
 from napari_uml.data.kept import what_is_kept
 from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import UMLError
@@ -53,9 +53,9 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     if not folders:
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
     mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))
-    datasets = [read_dataset(folder) for folder in (*folders, *mix_in)]
-    own, mixed = datasets[: len(folders)], datasets[len(folders) :]
+    own, mixed = read_datasets(folders), read_datasets(mix_in)
     _check_mixed([folder.resolve() for folder in folders], mixed)
+    datasets = [*own, *mixed]
     task = merge_tasks([dataset.info for dataset in datasets])
     origin = find_origin(options["from"]) if "from" in options else None
     encoder = find_origin(options["class_encoder"]) if "class_encoder" in options else None

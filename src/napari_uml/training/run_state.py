@@ -87,7 +87,7 @@ def new_run_folder(name: str) -> Path:
 
 def mark_begun(run: Path) -> None:
     """Write that this process trains now, and remove what a killed one had half written."""
-    for part in run.glob(".*.ckpt.*"):
+    for part in run.glob(".*.ckpt"):
         part.unlink(missing_ok=True)
     _write(run, RunState(pid=os.getpid(), began=time.time()))
 

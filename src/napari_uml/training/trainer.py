@@ -14,7 +14,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_uml.baselines.registry import make_network
-from napari_uml.data.samples import derive_seed, epoch_length, load_samples
+from napari_uml.data.samples import check_apart, derive_seed, epoch_length, load_samples
 from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import DatasetError, DivergedError, UMLError
 from napari_uml.results import EpochReport
@@ -109,6 +109,8 @@ class Trainer:
         self.fabric.launch()
         with memory_errors(config):
             self._load(datasets, focus, mix_in)
+            if previous is None:
+                check_apart(self.training, self.validation)
         self._build(start, previous)
 
     def train_epoch(self, on_step: StepListener | None = None) -> EpochReport:
@@ -126,9 +128,6 @@ class Trainer:
         self._save(metrics, is_best)
         reason = self._stop_reason()
         self.finished = reason != ""
-        if self.finished and self.config.choose_share and self.mixture is not None and self.validation:
-            with memory_errors(self.config):
-                self._choose_share(self.mixture)
         return EpochReport(
             epoch=self.epoch, epochs=self.config.epochs, losses=losses, metrics=metrics,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
@@ -285,13 +284,17 @@ class Trainer:
         return validate(self._forward(net), self.validation, self.task, size, batch, self.fabric.device)
 
     @torch.no_grad()
-    def _choose_share(self, net: torch.nn.Module) -> None:
-        """Mix as much of the start into the best epoch as the validation images allow."""
-        best = load_checkpoint(self.run / BEST)
-        found = {}
-        for share in SHARES:
-            net.load_state_dict(replace(best, share=share).shown)
-            found[share] = self._validate_network(net)
+    def choose_share(self) -> None:
+        """At the end, mix as much of the start into the best epoch as the validation images allow, where asked to."""
+        if self.mixture is None or not self.config.choose_share or not self.validation:
+            return
+        best, found = load_checkpoint(self.run / BEST), {}
+        if best.share is not None:  # a run that goes on after its end
+            return
+        with memory_errors(self.config):
+            for share in SHARES:
+                self.mixture.load_state_dict(replace(best, share=share).shown)
+                found[share] = self._validate_network(self.mixture)
         chosen_share = largest_share({share: one.answered for share, one in found.items()})
         if chosen_share is not None:
             save_checkpoint(self.run / BEST, replace(best, share=chosen_share, metrics=found[chosen_share].metrics))

@@ -10,7 +10,7 @@ from napari_uml.weights.registry import (
     sha256,
     user_folder,
 )
-from napari_uml.weights.tensors import check_fits, load_tensors, save_weights, write_info
+from napari_uml.weights.tensors import check_fits, load_tensors, same_tensors, save_weights, write_info
 from napari_uml.weights.user_models import check_name, delete_weights, import_weights, rename_weights, verify
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load_tensors",
     "read_info",
     "rename_weights",
+    "same_tensors",
     "save_weights",
     "sha256",
     "user_folder",

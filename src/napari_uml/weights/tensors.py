@@ -100,6 +100,21 @@ def load_tensors(path: Path | str) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def same_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a weights file holds exactly what `save_weights` would store of these tensors in half precision.
+
+    Raises
+    ------
+    WeightsError
+        As `load_tensors` and `save_weights`.
+    """
+    import torch
+
+    found = load_tensors(path)
+    wanted = {name: _in_memory(_storable(name, tensor, torch.float16)) for name, tensor in tensors.items()}
+    return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
 def check_fits(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> None:
     """Refuse tensors that are not exactly those of the network.
 
