@@ -491,6 +491,34 @@ def test_the_share_that_the_validation_images_allow_is_chosen_at_the_end(tmp_pat
         assert torch.allclose(network(torch.zeros(1, 3, 64, 64)).mask_logits[0], of_shares[-1], atol=1e-3)
 
 
+def test_a_share_that_was_not_chosen_is_chosen_when_the_run_goes_on(tmp_path, blobs, monkeypatch):
+    options = {"start": Start(UMLNetwork(NETWORK).state_dict(), INFO), "start_share": 0.25, "choose_share": True}
+    answers = [KeyboardInterrupt(), 0.5]
+
+    def choose(answered):
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(trainer, "largest_share", choose)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, blobs, epochs=1, **options)
+    assert load_checkpoint(tmp_path / BEST).share is None
+    going_on = {"resume": True, "start_share": 0.25, "choose_share": True}
+    for _ in range(2):  # the second time there is nothing left to choose
+        assert train(tmp_path, blobs, epochs=1, **going_on) == []
+        assert load_checkpoint(tmp_path / BEST).share == 0.5
+
+
+def test_pictures_that_are_validated_on_are_not_trained_on(tmp_path):
+    folder = tiny_dataset(tmp_path / "blobs")
+    with Image.open(folder / "images" / "train3.png") as picture:
+        picture.save(folder / "images" / "val1.png", compress_level=1)
+    with pytest.raises(DatasetError, match=r"these are the same: .*train3.png \(train\), .*val1.png \(val\)"):
+        train(tmp_path / "run", [read_dataset(folder)], epochs=1)
+
+
 def test_short_memory_while_the_share_is_chosen_is_told_and_keeps_the_run(tmp_path, blobs, monkeypatch):
     def choose(answered):
         raise MemoryError

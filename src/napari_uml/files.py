@@ -27,6 +27,20 @@ def refuse_existing(paths: Iterable[Path]) -> None:
         raise UMLError(f"{there[0]} is there already{more}; choose another folder or allow overwriting (--overwrite).")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that is not there yet, before work begins whose results it is to hold.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UMLError(f"Expected a folder to write into, {folder} cannot be made: {problem.strerror}.") from problem
+
+
 @contextmanager
 def replacing(path: Path, error: type[UMLError] = UMLError) -> Iterator[Path]:
     """A path to write to, with the same ending; it takes the place of `path` when the block ends well.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
@@ -24,7 +25,7 @@ from napari_uml.data.reading import read_image
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
-from napari_uml.inference.run_record import RunSettings, read_run
+from napari_uml.inference.run_record import RunSettings, make_record, read_run, warnings_of
 from napari_uml.inference.zones import zone_files
 from napari_uml.results import Box, Corruption
 from napari_uml.weights import read_info, write_info
@@ -258,8 +259,9 @@ def test_image_that_cannot_be_read_is_reported_and_the_others_are_done(
     (tmp_path / "bad.png").write_text("no image")
     code, said, errors = run("predict", tmp_path / "bad.png", photo, "-m", weights, "-o", tmp_path / "out")
     assert code == 2
-    assert len(errors.splitlines()) == 1
-    assert "bad.png: expected an image" in errors
+    error, warning = errors.splitlines()
+    assert "bad.png: expected an image" in error
+    assert warning.startswith("photo.png: The image is grey")
     assert "1 of 2 images done" in said
     assert (tmp_path / "out" / "photo" / "run.json").exists()
 
@@ -459,3 +461,29 @@ def test_folder_of_results_that_is_there_stops_the_demo(
     code, _, errors = run("demo", "--output", tmp_path)
     assert code == 2
     assert "window.png is there already" in errors
+
+
+def test_an_image_unlike_the_training_images_is_warned_of_everywhere(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, _, err = run("predict", photo, "-o", out, "-m", weights, "--device", "cpu")
+    (warning,) = read_run(out / "run.json").slices[0].warnings
+    assert "The image is grey, the model was trained on colour images" in warning
+    assert (code, err) == (0, f"{photo.name}: {warning}\n")
+    with (out / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["warnings"] for row in csv.DictReader(file)] == [warning]
+
+
+def test_of_a_stack_the_first_unusual_slice_is_told(
+    info: WeightsInfo, make_image: Any, make_prediction: Any, tmp_path: Path
+) -> None:
+    usual = 0.5 + np.linspace(-0.3, 0.3, 32 * 32, dtype=np.float32).reshape(32, 32)
+    image = make_image((3, 32, 32), tmp_path / "scan.tif", True)
+    image = replace(image, pixels=np.stack([usual, usual / 2 + 0.5, usual / 2 + 0.5]))
+    grey = info.task.model_copy(update={"channels": 1})
+    of_grey = {"task": grey, "image_size": 32, "intensity": {"mean": (0.5,), "std": (0.15,)}}
+    prediction, model = make_prediction(np.zeros((3, 32, 32), np.uint8)), info.model_copy(update=of_grey)
+    record = make_record(image, prediction, model, RunSettings(), weights_sha256="")
+    assert [len(one.warnings) for one in record.slices] == [0, 1, 1]
+    assert warnings_of(record)[0].startswith("Slice 1, one of 2 unusual ones: The image is brighter")

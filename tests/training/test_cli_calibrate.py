@@ -195,3 +195,11 @@ def test_tensors_start_at_a_multiple_of_eight_bytes_and_end_the_file(model: Path
         assert int.from_bytes(after[:8], "little") % 8 == 0
         assert after.endswith(tensors)
         assert read_info(tmp_path / "new.safetensors").title == title
+
+
+def test_a_data_set_counts_once(napari_uml: Command, model: Path, blobs: Path) -> None:
+    before = model.read_bytes()
+    code, _, err = napari_uml("calibrate", model, blobs, blobs / ".." / blobs.name, *CPU)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"Expected each data set once, got {blobs} again" in err
+    assert model.read_bytes() == before

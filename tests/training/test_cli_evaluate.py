@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from napari_uml.cli.evaluate import output_files
 from napari_uml.data.dataset import read_dataset
@@ -106,3 +108,25 @@ def test_wrong_input_gives_one_line(
     code, out, err = napari_uml("evaluate", *(argument.format(model=model, blobs=blobs) for argument in arguments))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert words in err
+
+
+def test_masks_of_nothing_but_255_are_refused(napari_uml: Command, model: Path, blobs: Path) -> None:
+    for path in (blobs / "masks").iterdir():
+        with Image.open(path) as mask:
+            Image.fromarray((np.asarray(mask) > 0).astype(np.uint8) * 255).save(path)
+    code, out, err = napari_uml("evaluate", blobs, "-m", model, *CPU)
+    assert (code, out) == (2, "")
+    assert "they hold only 0 and 255, which means not annotated; write 1 instead of 255" in err
+
+
+def test_nothing_is_evaluated_for_a_file_or_a_sigma_that_cannot_be(
+    napari_uml: Command, model: Path, blobs: Path, tmp_path: Path
+) -> None:
+    below_a_file = model / "figures.json"
+    code, out, err = napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", below_a_file)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Expected a folder to write into" in err
+    code, out, _ = napari_uml("evaluate", blobs, "-m", model, *CPU, "--sigma", 0, "--sigma", 7)
+    assert (code, out) == (2, "")
+    assert napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", tmp_path / "a" / "b" / "f.json")[0] == 0
+    assert (tmp_path / "a" / "b" / "f.json").is_file()

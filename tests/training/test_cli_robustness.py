@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tests.tiny import tiny_network
 
 from napari_uml.data.dataset import read_dataset
 from napari_uml.evaluation import robustness
@@ -108,3 +109,22 @@ def test_uncertainty_that_rises_with_every_step_has_a_spearman_of_one() -> None:
     assert found["spearman/u_image"].value == found["spearman/u_image"].low == pytest.approx(1)
     assert found["spearman/u_pixel"].value == pytest.approx(-1)
     assert rise_over_sigma(result.model_copy(update={"rows": rows[:2]})) == {}
+
+
+def test_a_file_is_no_folder_for_the_results(napari_uml: Command, model: Path, blobs: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    code, _, err = napari_uml("robustness", blobs, "-m", model, "-o", tmp_path / "taken", *CPU, *FEW)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Expected a folder to write into" in err
+
+
+def test_what_a_model_does_not_answer_has_no_uncertainty_that_rises(
+    napari_uml: Command, make_run: Callable[..., Path], blobs: Path, tmp_path: Path
+) -> None:
+    run = make_run(network=tiny_network().model_copy(update={"arch": "ec"}))
+    export_run(run)
+    model = run / "model.safetensors"
+    code, out, _ = napari_uml("robustness", blobs, "-m", model, "-o", tmp_path / "r", *CPU, *FEW)
+    assert code == 0
+    assert "spearman/u_image" in out
+    assert "u_pixel" not in out

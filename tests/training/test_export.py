@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from napari_uml.calibration import Calibration
 from napari_uml.config import Focus
 from napari_uml.data.training_list import TrainingList
 from napari_uml.errors import DatasetError, WeightsError
 from napari_uml.inference.predictor import UMLPredictor
-from napari_uml.training.checkpoint import BEST, load_checkpoint
+from napari_uml.training.checkpoint import BEST, load_checkpoint, save_checkpoint
 from napari_uml.training.export import export_run
-from napari_uml.weights import load_tensors, read_info
+from napari_uml.training.plan import MODEL
+from napari_uml.weights import load_tensors, read_info, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +78,23 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
         "vertical_flip": False, "epoch": 1, "epochs": 3, "seconds": 180, "command": plan.command,
         "started_from": "the model x, version 1", "earlier": ["first", "second"], "start_share": 0.0,
     }  # fmt: skip
+
+
+def test_a_calibration_stays_with_its_tensors_and_the_gate_is_fitted(make_run: MakeRun) -> None:
+    run = make_run()
+    gate = export_run(run).familiarity
+    assert (gate.n, gate.n_val) == (8, 4)
+    knots = ({"uncertainty": 0.2, "chance": 0.1, "low": 0.0, "high": 0.3},)
+    fitted = Calibration(dataset="Blobs", split="val", n=4, knots=knots, referral_threshold=0.1)
+    write_info(run / MODEL, read_info(run / MODEL).model_copy(update={"calibration": fitted}))
+    assert export_run(run).calibration == fitted
+    best = load_checkpoint(run / BEST)
+    name = next(name for name, tensor in best.weights.items() if tensor.is_floating_point())
+    other = {**best.weights, name: best.weights[name] + 1}
+    save_checkpoint(run / BEST, replace(best, weights=other))
+    assert export_run(run).calibration is None
+    (run / MODEL).write_bytes(b"damaged")
+    assert export_run(run).name == "blobs"
 
 
 def test_images_that_came_while_it_trained_are_not_counted(make_run: MakeRun, blobs: Path) -> None:

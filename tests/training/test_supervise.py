@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_uml.errors import UMLError
+from napari_uml.files import replacing
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.commands import run_command
 from napari_uml.training.events import RunEnded, StepDone
@@ -187,9 +188,12 @@ def test_killed_at_random_moments_the_checkpoints_stay_whole(
 
 def test_state_tells_who_trains(tmp_path: Path) -> None:
     assert read_state(tmp_path) is None
-    (tmp_path / ".last.ckpt.1234").touch()
+    with replacing(tmp_path / LAST) as half_written:
+        half_written.touch()
+    half_written.touch()  # as a process leaves it that is killed meanwhile
     mark_begun(tmp_path)
-    assert not (tmp_path / ".last.ckpt.1234").exists()
+    assert not half_written.exists()
+    assert (tmp_path / LAST).exists()
     state = read_state(tmp_path)
     assert state is not None
     assert (state.pid, state.ended) == (os.getpid(), "")

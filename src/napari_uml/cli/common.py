@@ -81,6 +81,7 @@ def follow(bar: Progress, name: str) -> Callable[[int, int], None]:
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
     where = ".".join(map(str, location))
     return _one_line(f"{where}: {message}" if where else message)
 

@@ -1,13 +1,16 @@
-"""`napari-uml demo`: napari with an analysed sample, or its pictures where there is no display."""
+"""`napari-uml demo`: napari with an analysed sample, or its pictures in a folder."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_uml.cli.common import OverwriteOption
+from napari_uml.errors import UMLError
 
 
 def demo(
@@ -17,6 +20,10 @@ def demo(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Open napari on a simulated ultrasound image that the bundled model has analysed."""
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"} & os.environ.keys():
+        raise UMLError(
+            "Expected a display to open napari on, there is none; run it under xvfb-run, say, with -o FOLDER."
+        )
     from napari_uml.widgets.demo import save_demo, show_demo
 
     if output is None:

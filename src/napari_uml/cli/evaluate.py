@@ -43,21 +43,26 @@ def evaluate(
     """Compare a model's answers with the truth: masks, classes and uncertainty, each with a 95 % interval."""
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.record import format_table, write_record
-    from napari_uml.files import refuse_existing
+    from napari_uml.files import make_folder, refuse_existing
+    from napari_uml.inference.noise import check_sigma
     from napari_uml.inference.predictor import UMLPredictor
 
     sigmas = list(dict.fromkeys(sigma or [0.0]))
+    for level in sigmas:
+        check_sigma(level)
     files = output_files(output, sigmas)
     if not overwrite:
         refuse_existing(list(files.values()))
     images = read_dataset(dataset)
     predictor = UMLPredictor.load(model, device, precision)
+    if output is not None:
+        make_folder(output.parent)
     for level in sigmas:
         with progress_bar() as bar:
             record = _evaluate(predictor, images, split, level, seed, bar)
+        typer.echo(f"sigma {level:g}: {format_table(record)}\n")
         if level in files:
             write_record(record, files[level], overwrite=overwrite)
-        typer.echo(f"sigma {level:g}: {format_table(record)}\n")
 
 
 def output_files(output: Path | None, sigmas: Sequence[float]) -> dict[float, Path]:

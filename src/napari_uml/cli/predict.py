@@ -40,7 +40,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="KIND=STRENGTH",
-            help="Done to the network's input before noise: blur, contrast, brightness, exposure, jpeg, downsampling.",
+            help="Done to the network's input before noise: blur (its sigma in pixels), contrast (share that is lost), "
+            "brightness (added), exposure (share of the light), jpeg (100 minus the quality), downsampling (times).",
         ),
     ] = None,
     device: DeviceOption = "auto",

@@ -37,12 +37,14 @@ def robustness(
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.robustness import SIGMAS, conditions, measure
     from napari_uml.evaluation.robustness_output import format_rows, read_robustness, write_robustness
+    from napari_uml.files import make_folder
     from napari_uml.inference.predictor import UMLPredictor
 
     wanted = conditions(sigma or SIGMAS, draws, seed, panel)
     result = None if overwrite else read_robustness(output / "robustness.json")
     images = read_dataset(dataset)
     predictor = UMLPredictor.load(model, device, precision)
+    make_folder(output)
     to_do = [condition for condition in wanted if result is None or result.row(condition) is None]
     if len(to_do) < len(wanted):
         typer.echo(f"{len(wanted) - len(to_do)} of {len(wanted)} conditions are done already.", err=True)

@@ -54,6 +54,9 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
     if new:
         write_plan(run, plan)
         typer.echo(f"{plan.title}, into {run}: starts from {plan.started_from}", err=True)
+        if not any(counts["val"] for counts in plan.images.values()):
+            said = "No image has the split val: the last epoch is taken, and nothing says how good it is."
+            typer.echo(said, err=True)
     keep_freed_memory()
     with _stream(events) as stream, EventWriter(stream) as writer, _marked(run):
         watch = _Watch(plan, run, writer)

@@ -148,7 +148,7 @@ def calibration_lines(calibration: Calibration) -> list[str]:
     lines = [f"Fitted on {calibration.source}, and on no other images."]
     lines += [f"Evidence scale of the {name}: {_with_interval(s)}." for name, s in scales.items() if s is not None]
     lines += [
-        f"At u = {knot.uncertainty:.2f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."
+        f"At u = {knot.uncertainty:.3f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."
         for knot in calibration.knots
     ]
     lines += _referral(calibration)
@@ -177,7 +177,7 @@ def _referral(calibration: Calibration) -> list[str]:
     rest = "no image is left over" if kept is None else f"of these, {_with_interval(kept)} are wrong"
     return [
         f"{words}, chosen for a risk of {calibration.target_risk:.1%}: the share {_with_interval(share)} of the images "
-        f"is not referred; {rest}."
+        f"that it was fitted on is not referred; {rest}."
     ]
 
 

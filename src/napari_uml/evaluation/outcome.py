@@ -35,13 +35,14 @@ def judge_run(
 ) -> Comparison:
     """Calibrate the model of a run that is over, and write `comparison.json`, `comparison.png` and its card beside it.
 
-    With fewer than `ENOUGH` validation images that have a class, or when it gives no evidence for a class, it stays
-    uncalibrated, and the note of the comparison says so.
+    A calibration that it has stays. With fewer than `ENOUGH` validation images that have a class, or when it gives no
+    evidence for a class, it gets none, and the note of the comparison says so.
 
     Parameters
     ----------
     run
-        Folder of the run, with `model.safetensors`; the first of its data sets is what the models are compared on.
+        Folder of the run, with `model.safetensors`; the first of its data sets that has validation images is what the
+        models are compared on.
     install
         Add the model to the user's models under this name; empty: do not.
     progress
@@ -61,10 +62,11 @@ def judge_run(
         raise UMLError(f"Expected the model of a run, {run} has none yet; train at least one epoch.")
     if install:
         check_name(install, path)
-    start, folder = first_start(plan), plan.datasets[0]
-    datasets = [read_dataset(one) for one in plan.datasets]
-    reason = _why_uncalibrated(read_info(path), datasets)
-    if not reason:
+    start, datasets = first_start(plan), [read_dataset(one) for one in plan.datasets]
+    folder = next((one.folder for one in datasets if one.of_split("val")), datasets[0].folder)
+    info = read_info(path)
+    reason = _why_uncalibrated(info, datasets)
+    if not reason and info.calibration is None:
         calibrate_weights(path, datasets, [read_dataset(one) for one in plan.mix_in])
     before = UMLPredictor.load(start) if start else None
     after = UMLPredictor.load(path)

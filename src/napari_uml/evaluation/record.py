@@ -8,7 +8,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
-from napari_uml.files import write_atomic
+from napari_uml.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +61,8 @@ def write_record(record: MetricsRecord, path: Path, *, overwrite: bool = False) 
     """
     if path.exists() and not overwrite:
         raise UMLError(f"{path} is there already; choose another name or allow overwriting.")
-    try:
-        write_atomic(path, record.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise UMLError(f"{path} cannot be written: {error.strerror}.") from error
+    with replacing(path) as part:
+        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> MetricsRecord:

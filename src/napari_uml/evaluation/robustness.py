@@ -171,6 +171,8 @@ def rise_over_sigma(result: Robustness) -> dict[str, Metric]:
     groups, found = np.array(result.groups), {}
     for name in UNCERTAINTIES:
         u = np.array([np.mean([getattr(row, name) for row in rows], axis=0) for _, rows in sorted(by_sigma.items())])
+        if u.min() == 1:  # not answered
+            continue
 
         def correlation(draws: Array, u: Array = u) -> Array:
             ranks = rankdata(draws @ u.T, axis=1)
@@ -211,6 +213,8 @@ def _shift(row: Row, clean: Row, scores: Sequence[ImageScores]) -> dict[str, Met
     found = {}
     for name in UNCERTAINTIES:
         u = np.array([*getattr(clean, name), *getattr(row, name)])
+        if u.min() == 1:  # not answered
+            continue
 
         def statistic(draws: Array, u: Array = u) -> Array:
             return auroc(draws, u, damaged)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.robustness import NOISE, Condition, Robustness, rise_over_sigma
-from napari_uml.files import write_atomic
+from napari_uml.files import replacing
 from napari_uml.inference.corruptions import KINDS
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ def read_robustness(path: Path) -> Robustness | None:
 
 def write_robustness(result: Robustness, folder: Path) -> tuple[Path, Path, Path]:
     """Write `robustness.json`, `.csv` and `.png` into a folder and return their paths; older ones are replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / "robustness.json", folder / "robustness.csv", folder / "robustness.png")
-    write_atomic(paths[0], result.model_dump_json(indent=1) + "\n")
-    write_atomic(paths[1], _csv(result))
-    part = paths[2].with_name(".robustness.part.png")
-    part.write_bytes(plot(result))
-    part.replace(paths[2])
+    contents = ((result.model_dump_json(indent=1) + "\n").encode(), _csv(result).encode(), plot(result))
+    for path, content in zip(paths, contents, strict=True):
+        with replacing(path) as part:
+            part.write_bytes(content)
     return paths
 
 

@@ -122,6 +122,9 @@ def check_corruption(corruption: Corruption | None) -> None:
             f"Expected a strength of {corruption.kind} from {kind.lowest:g} to {kind.highest:g}, "
             f"got {corruption.strength:g}."
         )
+    if kind.whole and corruption.strength % 1:
+        said = f"Expected a whole number for {corruption.kind} ({kind.meaning}), got {corruption.strength:g}."
+        raise ValueError(said)
 
 
 def _blur(image: Picture, strength: float) -> Picture:

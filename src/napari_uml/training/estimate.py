@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 
-from napari_uml.nn.network import UMLNetwork
+from napari_uml.baselines.registry import make_network
 from napari_uml.training.learning import LossModule, choose_trainable, freeze_norm
 from napari_uml.training.memory import memory_errors, peak_memory_mb
 from napari_uml.training.pace import Pace
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_uml.config import TrainConfig, UMLConfig
+    from napari_uml.nn.base import Network
 
 STEPS: Final = 2
 """Timed steps, after one that is not: the first one chooses algorithms and asks for memory."""
@@ -43,7 +44,7 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
     with torch.random.fork_rng(devices=[]), memory_errors(config):
         torch.manual_seed(config.seed)
         fabric = make_fabric(config, None, some_unused=False)
-        net = UMLNetwork(network, download=False)
+        net = make_network(network, download=False)
         choose_trainable(net, config.trainable)
         net = net.to(memory_format=torch.channels_last).to(fabric.device)
         learn, look = _steps(fabric, net, config, network)
@@ -54,7 +55,7 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
 
 
 def _steps(
-    fabric: Any, net: UMLNetwork, config: TrainConfig, network: UMLConfig
+    fabric: Any, net: Network, config: TrainConfig, network: UMLConfig
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """A step of learning and a step of looking, each on a batch."""
     optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), config)

@@ -11,6 +11,7 @@ from napari_uml import __version__
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.errors import WeightsError
+from napari_uml.evaluation.familiar import fit_familiarity
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.plan import MODEL, count_images, read_plan
 from napari_uml.weights import WeightsInfo, read_info, same_tensors, save_weights
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_uml.data.dataset import Dataset, Record
     from napari_uml.data.samples import Sample
+    from napari_uml.familiarity import Familiarity
 
 NOT_FOR = (
     "Research use only; not a medical device. Not for diagnosis or treatment, nor for images of another kind than the "
@@ -33,7 +35,8 @@ INTENSITY_SIZE, INTENSITY_IMAGES = 64, 128
 def export_run(run: Path, destination: Path | None = None, *, version: str = "1") -> WeightsInfo:
     """Write the best epoch of a run as a weights file in half precision.
 
-    A file that is there already keeps its calibration and its gate for unlike images when it has the same tensors.
+    It gets the gate for unlike images, where there are images to fit it on. A file that is there already keeps its
+    calibration when it has the same tensors.
 
     Parameters
     ----------
@@ -79,20 +82,26 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         written_by=f"napari-uml {__version__}",
     )
     path = run / MODEL if destination is None else destination
-    info = info.model_copy(update=_fitted(path, best.shown))
+    info = info.model_copy(update={"familiarity": _gate([*own, *mixed], info), **_fitted(path, best.shown)})
     save_weights(path, best.shown, info)
     return info
 
 
 def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """Calibration and gate of a file with the same tensors; nothing of another one, or of one that is damaged."""
+    """Calibration of a file with the same tensors; nothing of another one, or of one that is damaged."""
     if not path.exists():
         return {}
     try:
         former, same = read_info(path), same_tensors(path, tensors)
     except WeightsError:
         return {}
-    return {"calibration": former.calibration, "familiarity": former.familiarity} if same else {}
+    return {"calibration": former.calibration} if same else {}
+
+
+def _gate(datasets: Sequence[Dataset], info: WeightsInfo) -> Familiarity | None:
+    """The gate for unlike images; None with too few of them to make one."""
+    train, val = (sum(len(dataset.of_split(split)) for dataset in datasets) for split in ("train", "val"))
+    return fit_familiarity(datasets, info) if train > 1 and val else None
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:

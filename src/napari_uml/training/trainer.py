@@ -295,7 +295,7 @@ class Trainer:
             for share in SHARES:
                 self.mixture.load_state_dict(replace(best, share=share).shown)
                 found[share] = self._validate_network(self.mixture)
-        chosen_share = largest_share({share: one.answered for share, one in found.items()})
+            chosen_share = largest_share({share: one.answered for share, one in found.items()})
         if chosen_share is not None:
             save_checkpoint(self.run / BEST, replace(best, share=chosen_share, metrics=found[chosen_share].metrics))
 
