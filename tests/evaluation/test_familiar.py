@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,6 +82,15 @@ def test_what_is_unlike_is_said_where_it_is_the_detail_alone(dataset: Dataset) -
         changes = {"detail_scale": scale * gate.detail_scale, "threshold": 0.999 * max(everything, scale * detail)}
         gated = info().model_copy(update={"familiarity": gate.model_copy(update=changes)})
         assert any(said in sentence for sentence in unlike_training(blurred, gated))
+
+
+def test_images_that_are_all_the_same_have_a_gate_without_detail(dataset: Dataset) -> None:
+    first = dataset.folder / dataset.of_split("train")[0].image
+    for record in dataset.of_split("train")[1:]:
+        copyfile(first, dataset.folder / record.image)
+    gate = fit_familiarity([dataset], info())
+    assert gate.detail_scale == 0
+    assert gate.distance(picture_statistics(np.zeros((64, 64, 3)))) >= 0
 
 
 def test_a_gate_without_an_inverse_is_refused(dataset: Dataset) -> None:

@@ -119,6 +119,7 @@ def test_intensity_of_many_images_comes_from_some_all_over(
     make_run: MakeRun, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_uml.training.export.INTENSITY_IMAGES", 3)
+    monkeypatch.setattr("napari_uml.evaluation.familiar.MOST_IMAGES", 3)
     for number in {*range(8)} - {0, 3, 6}:
         (blobs / "images" / f"train{number}.png").write_bytes(b"not read")
     assert 0 < export_run(make_run()).intensity["mean"][0] < 1

@@ -207,7 +207,7 @@ def image_problems(
             if pair[1] is not None:
                 masks.add(frozenset(np.unique(pair[1]).tolist()))
             seen(record, pair)
-    if {0, IGNORE} in masks and {0, IGNORE}.issuperset(*masks):
+    if {0, IGNORE} in masks and set().union(*masks) == {0, IGNORE}:
         problems.append(Problem("", means_nothing(f"masks of {dataset.folder}")))
     for records in same.values():
         if len({record.split for record in records}) > 1:

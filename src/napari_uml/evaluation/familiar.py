@@ -9,7 +9,7 @@ import numpy as np
 from napari_uml.data.dataset import read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.conformal import lower_quantile
-from napari_uml.familiarity import Familiarity, picture_statistics
+from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
         raise ValueError(f"Expected two training images and one to validate on, got {len(train)} and {len(val)}.")
     centre, spread = train.mean(axis=0), np.maximum(train.std(axis=0), LEAST_SPREAD)
     rate = max(false_alarms, 1 / (len(val) + 1))
-    shape = Familiarity(
+    gate = Familiarity(
         dataset=", ".join(dataset.info.name for dataset in datasets),
         n=len(train),
         n_val=len(val),
@@ -60,11 +60,12 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
         spread=_rounded(spread),
         precision=tuple(_rounded(row) for row in _precision((train - centre) / spread)),
         threshold=0.0,
-        detail_scale=1.0,
         false_alarms=rate,
     )
-    everything, detail = np.quantile([shape.distances(row) for row in train], ALIKE, axis=0)
-    gate = shape.model_copy(update={"detail_scale": float(everything / detail) if detail else 0.0})
+    if np.linalg.matrix_rank(np.array(gate.precision)) == STATISTICS:  # else all training images are the same
+        unscaled = gate.model_copy(update={"detail_scale": 1.0})
+        everything, detail = np.quantile([unscaled.distances(row) for row in train], ALIKE, axis=0)
+        gate = gate.model_copy(update={"detail_scale": float(everything / detail)})
     distances = np.array([gate.distance(row) for row in val])
     return gate.model_copy(update={"threshold": -lower_quantile(-distances, 1 - rate)})
 
