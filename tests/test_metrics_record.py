@@ -293,11 +293,14 @@ def test_another_file_is_refused_in_one_sentence(tmp_path: Path, content: str) -
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_and_a_missing_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "m.json"
     with pytest.raises(UMLError, match="cannot be read"):
-        read_record(tmp_path / "none.json")
+        read_record(path)
+    write_record(record(), path)
+    assert read_record(path) == record()
     with pytest.raises(UMLError, match="cannot be written"):
-        write_record(record(), tmp_path / "none" / "m.json")
+        write_record(record(), path / "below-a-file.json")
 
 
 def test_the_table_shows_every_figure_with_interval_and_n() -> None:

@@ -112,7 +112,7 @@ def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
     card = model_card(info.model_copy(update={"calibration": calibration}), [], SHA256, 1)
     for words in (
         "Fitted on Blobs val, n = 4", "scale of the class: 2.500 (2.000 to 3.000)", "5-fold cross-fitting",
-        "At u = 0.20 the class is wrong in 10.0% (2.0% to 30.0%)", "above a chance of an error of 25.0%",
+        "At u = 0.200 the class is wrong in 10.0% (2.0% to 30.0%)", "above a chance of an error of 25.0%",
         "`ece`: 0.050 (0.020 to 0.090), before 0.200", "p of 0.400 or more", "Outlines of lesion for 90%",
     ):  # fmt: skip
         assert words in card
