@@ -69,3 +69,8 @@ def test_downsampling_by_2_averages_blocks_of_4_pixels() -> None:
 def test_what_cannot_be_done_is_refused(corruption: Corruption, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         corrupt(IMAGE, corruption)
+
+
+def test_strengths_that_count_are_whole() -> None:
+    with pytest.raises(ValueError, match=r"whole number for jpeg \(100 minus the JPEG quality.*got 30.5"):
+        corrupt(IMAGE, Corruption("jpeg", 30.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -488,3 +489,14 @@ def test_of_a_stack_the_first_unusual_slice_is_told(
     record = make_record(image, prediction, model, RunSettings(), weights_sha256="")
     assert [len(one.warnings) for one in record.slices] == [0, 1, 1]
     assert warnings_of(record)[0].startswith("Slice 1, one of 2 unusual ones: The image is brighter")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
+def test_demo_without_a_display_is_one_line(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    code, _, err = run("demo", "-o", tmp_path / "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Expected a display to open napari on, there is none" in err

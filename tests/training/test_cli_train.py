@@ -298,3 +298,12 @@ def test_two_processes_train_one_model(tmp_path: Path, blobs: Path) -> None:
     assert done.stderr.count("epoch 1/1") == 1
     assert len(losses(tmp_path / "run")) == 1
     assert read_info(tmp_path / "run" / "model.safetensors").name == "run"
+
+
+def test_a_run_without_images_to_validate_on_says_so(napari_uml: Command, blobs: Path, run: Path) -> None:
+    table = (blobs / "index.csv").read_text()
+    (blobs / "index.csv").write_text("".join(line for line in table.splitlines(keepends=True) if ",val," not in line))
+    code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    assert code == 0
+    assert "No image has the split val: the last epoch is taken, and nothing says how good it is." in err
+    assert read_info(run / MODEL).familiarity is None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tiny import tiny_network, tiny_settings
+from tests.tiny import tiny_dataset, tiny_network, tiny_settings
 
+from napari_uml.baselines.registry import make_network
 from napari_uml.calibration import Calibration
 from napari_uml.config import Task, TrainConfig
 from napari_uml.data.dataset import read_dataset
@@ -24,6 +25,7 @@ from napari_uml.evaluation.outcome import judge_run
 from napari_uml.evaluation.scores import ImageScores, image_scores
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.results import Opinion
+from napari_uml.training import estimate
 from napari_uml.training.estimate import measure_pace
 from napari_uml.training.export import export_run
 from napari_uml.training.job import resumed, with_smaller_batch
@@ -31,12 +33,15 @@ from napari_uml.training.lengths import LENGTHS, Counts, settings_for
 from napari_uml.training.pace import Pace, in_words, seconds
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.training.run_state import mark_ended, unfinished_runs
-from napari_uml.weights import find_weights, list_models, read_info
+from napari_uml.weights import find_weights, list_models, read_info, write_info
 from napari_uml.widgets.finetune_session import FinetuneSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from napari_uml.config import UMLConfig
+    from napari_uml.nn.base import Network
 
 
 @pytest.mark.parametrize("part", ["heads", "decoders", "all"])
@@ -366,3 +371,31 @@ def test_what_the_dock_mixes_in_is_told_to_the_command(tmp_path: Path) -> None:
     assert words[0] == str(tmp_path / "list")
     assert words[words.index("--mix-in") + 1] == str(tmp_path / "old")
     assert str(tmp_path / "old") not in words[: words.index("--mix-in")]
+
+
+@pytest.mark.parametrize("arch", ["ec", "tbrats"])
+def test_pace_is_that_of_the_architecture(monkeypatch: pytest.MonkeyPatch, arch: str) -> None:
+    made: list[str] = []
+
+    def make(network: UMLConfig, download: bool = True) -> Network:
+        made.append(network.arch)
+        return make_network(network, download)
+
+    monkeypatch.setattr(estimate, "make_network", make)
+    measure_pace(tiny_settings(image_size=64), tiny_network().model_copy(update={"arch": arch}), steps=1)
+    assert made == [arch]
+
+
+def test_models_are_compared_on_the_first_data_set_with_validation_images_and_a_calibration_stays(
+    make_run: Callable[..., Path], blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome, "ENOUGH", 1)
+    own = tiny_dataset(tmp_path / "own")
+    table = (own / "index.csv").read_text()
+    (own / "index.csv").write_text("".join(line for line in table.splitlines(keepends=True) if ",val," not in line))
+    run = make_run(datasets=(own, blobs))
+    knots = ({"uncertainty": 0.2, "chance": 0.1, "low": 0.0, "high": 0.3},)
+    fitted = Calibration(dataset="elsewhere", split="val", n=4, knots=knots, referral_threshold=0.1)
+    write_info(run / MODEL, export_run(run).model_copy(update={"calibration": fitted}))
+    assert judge_run(run).after.n == 4
+    assert read_info(run / MODEL).calibration == fitted

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_uml.config import TrainConfig, UMLConfig
     from napari_uml.nn.base import Network
+    from napari_uml.nn.output import Answer, UMLOutput
 
 STEPS: Final = 2
 """Timed steps, after one that is not: the first one chooses algorithms and asks for memory."""
@@ -78,7 +79,9 @@ def _steps(
     def look() -> None:
         net.eval()
         with fabric.autocast():
-            cast("torch.Tensor", net(images).mask_logits[0]).sum().item()
+            output: UMLOutput = net(images)
+            answer = cast("Answer", output.mask_answer or output.class_answer)  # every system has one
+            answer.uncertainty.sum().item()
 
     return learn, look
 
