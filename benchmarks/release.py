@@ -25,7 +25,7 @@ from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
 from napari_uml.training.plan import read_plan
-from napari_uml.weights import sha256
+from napari_uml.weights import read_info, sha256, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,8 @@ def main() -> None:
         plan = read_plan(Path(args.source))
         path, folders = WEIGHTS / f"{plan.name}.safetensors", plan.datasets
         export_run(Path(args.source), path, version=args.version)
+    else:
+        write_info(path, read_info(path).model_copy(update={"familiarity": None}))
     datasets = [read_dataset(folder) for folder in folders]
     calibrate_weights(path, datasets)
     predictor = UMLPredictor.load(path)

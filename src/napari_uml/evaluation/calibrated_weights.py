@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[Dataset] = ()) -> None:
-    """Fit calibration and gate on the data sets that a model was trained on, and write both; the tensors stay.
+    """Fit the calibration, and the gate where there is none, on what a model was trained on; the tensors stay.
 
     Parameters
     ----------
@@ -41,5 +41,5 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[
     answers = list(read_answers(predictor, validated, "val"))
     name = ", ".join(dataset.info.name for dataset in validated)
     fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
-    gate = fit_familiarity([*datasets, *mix_in], predictor.info)
+    gate = predictor.info.familiarity or fit_familiarity([*datasets, *mix_in], predictor.info)
     write_info(path, predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate}))

@@ -62,7 +62,7 @@ def write_record(record: MetricsRecord, path: Path, *, overwrite: bool = False) 
     if path.exists() and not overwrite:
         raise UMLError(f"{path} is there already; choose another name or allow overwriting.")
     with replacing(path) as part:
-        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
 
 
 def read_record(path: Path) -> MetricsRecord:

@@ -94,8 +94,7 @@ def write_report(
     if not overwrite:
         refuse_existing([path])
     parts = [
-        _head(record, info),
-        _warnings(record),
+        _head(record, info) + _warnings(record),
         _opinion(record, prediction, info),
         _pictures(pixels, prediction, info),
         _measurements(record, shown_slice(prediction)),

@@ -12,8 +12,8 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.errors import WeightsError
 from napari_uml.evaluation.familiar import fit_familiarity
-from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
-from napari_uml.training.plan import MODEL, count_images, read_plan
+from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
+from napari_uml.training.plan import MODEL, RunPlan, count_images, read_plan
 from napari_uml.weights import WeightsInfo, read_info, same_tensors, save_weights
 
 if TYPE_CHECKING:
@@ -63,18 +63,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         task=plan.task,
         image_size=best.train.image_size,
         focus=plan.focus,
-        training={
-            "datasets": plan.images or count_images(own, mixed),
-            "settings": best.train.model_dump(mode="json"),
-            "vertical_flip": plan.vertical_flip,
-            "epoch": best.epoch,
-            "epochs": last.epoch,
-            "seconds": round(last.seconds),
-            "start_share": best.start_share,
-            "earlier": list(plan.earlier),
-            "command": plan.command,
-            "started_from": plan.started_from,
-        },
+        training=_history(plan, best, last, count_images(own, mixed)),
         validation=dict(best.metrics),
         intensity=_intensity(load_samples(part, "train", INTENSITY_SIZE, plan.task, plan.focus), plan.task.channels),
         licence=plan.licence,
@@ -85,6 +74,22 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
     info = info.model_copy(update={"familiarity": _gate([*own, *mixed], info), **_fitted(path, best.shown)})
     save_weights(path, best.shown, info)
     return info
+
+
+def _history(plan: RunPlan, best: Checkpoint, last: Checkpoint, images: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """How it was trained, on the images that are there now where the plan does not say on which."""
+    return {
+        "datasets": plan.images or images,
+        "settings": best.train.model_dump(mode="json"),
+        "vertical_flip": plan.vertical_flip,
+        "epoch": best.epoch,
+        "epochs": last.epoch,
+        "seconds": round(last.seconds),
+        "start_share": best.start_share,
+        "earlier": list(plan.earlier),
+        "command": plan.command,
+        "started_from": plan.started_from,
+    }
 
 
 def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from napari_uml import __version__
 from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
 from napari_uml.errors import UMLError
-from napari_uml.files import write_atomic
+from napari_uml.files import make_folder, replacing
 from napari_uml.weights.info import NAME_PATTERN, in_short
 
 if TYPE_CHECKING:
@@ -93,11 +93,9 @@ def write_plan(run: Path, plan: RunPlan) -> None:
     UMLError
         When it cannot be written.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        write_atomic(run / PLAN, plan.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise UMLError(f"Expected a folder to write the run into, {run} is none: {error.strerror}.") from error
+    make_folder(run)
+    with replacing(run / PLAN) as part:
+        part.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
 
 
 def read_plan(run: Path) -> RunPlan:
