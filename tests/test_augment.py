@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_uml.data.augment import Augmentation, _RandBlurd, as_input
+from napari_uml.data.augment import QUALITY, Augmentation, _blurred, _coded, as_input
 from napari_uml.data.dataset import IGNORE
 from napari_uml.data.samples import Sample
 
@@ -53,11 +53,18 @@ def test_image_and_mask_move_together():
 
 
 def test_blur_leaves_the_border_as_bright_as_it_is():
-    flat = {"image": torch.full((3, 32, 32), 0.5)}
-    blurred = _RandBlurd(prob=1)(flat)["image"]
-    assert torch.allclose(blurred, flat["image"], atol=1e-5)
-    flat["image"][:, 16, 16] = 1
-    assert _RandBlurd(prob=1)(flat)["image"].max() < 0.95
+    flat = np.full((3, 32, 32), 0.5, np.float32)
+    np.testing.assert_allclose(_blurred(flat, 2), flat, atol=1e-5)
+    flat[:, 16, 16] = 1
+    assert _blurred(flat, 2).max() < 0.95
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_of_a_lower_quality_leaves_less(channels):
+    image = sample(channels).image.numpy().astype(np.float32) / 255 * 1.2  # brighter than white
+    low, high = (np.abs(_coded(image, quality) - image.clip(0, 1)).mean() for quality in QUALITY)
+    assert _coded(image, 50).shape == image.shape
+    assert 0 < 1.2 * high < low < 0.2
 
 
 def test_grey_stays_grey():

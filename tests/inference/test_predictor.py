@@ -210,6 +210,14 @@ def test_bad_argument_is_refused(predictor: UMLPredictor, arguments: dict[str, o
         predictor.predict(random_image(64, 64), **arguments)
 
 
+def test_rectangle_without_contrast_is_refused_unless_another_slice_has_some(predictor: UMLPredictor) -> None:
+    empty, box = random_image(64, 64), Box(4, 4, 40, 40)
+    empty[box.slices] = 0.25
+    with pytest.raises(ImageError, match=r"The rectangle: expected contrast, every pixel is 0\.25"):
+        predictor.predict(empty, roi=box)
+    assert predictor.predict(np.stack([empty, random_image(64, 64)]), roi=box, stack=True).mask.shape == (2, 64, 64)
+
+
 def test_gpu_out_of_memory_goes_on_with_the_cpu_and_says_so(
     predictor: UMLPredictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

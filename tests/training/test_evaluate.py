@@ -111,7 +111,7 @@ def test_every_problem_of_the_split_is_named(dataset: Dataset) -> None:
     with pytest.raises(DatasetError) as caught:
         evaluate(predictor, dataset, "val")
     problems = caught.value.problems
-    expected = ("lesion", "benign, malignant", "val0.png: expected an image with contrast", "val1.png", "val2.png")
+    expected = ("lesion", "benign, malignant", "val0.png: expected contrast", "val1.png", "val2.png")
     for problem, words in zip(problems, expected, strict=True):
         assert words in problem
     assert predictor.calls == []

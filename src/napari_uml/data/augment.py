@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from monai import transforms
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
+from napari_uml.data.jpeg import jpeg_coded
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_uml.data.samples import Sample
@@ -23,10 +27,14 @@ CONTRAST = (-0.6, 0.3)
 """Haze, a cataract or a low gain take more contrast than a camera ever adds."""
 BLUR = (0.3, 3.0)  # standard deviation in pixels: from a little out of focus to one that a person would take again
 ZOOM = (0.25, 1.0)  # as coarse as a camera with a quarter of the pixels a side
+QUALITY = (10, 90)
+"""Of JPEG; what it leaves differs from source to source, and classes must not be told by it."""
+
+Change = Callable[["NDArray[np.float32]", float], "NDArray[np.float32]"]
 
 
 class Augmentation:
-    """Flips, rotation, scale, shift, gamma, brightness, contrast, exposure, white balance, blur, coarseness, noise.
+    """Flips, rotation, scale, shift, gamma, contrast, light, white balance, blur, fewer pixels, noise and JPEG.
 
     Grey images stay grey, and a change of place moves image and mask together.
 
@@ -56,11 +64,12 @@ class Augmentation:
             transforms.RandShiftIntensityd("image", prob=0.5, offsets=0.12),
             transforms.RandScaleIntensityd("image", prob=0.4, factors=EXPOSURE),
             transforms.RandScaleIntensityd("image", prob=0.5, factors=0.12, channel_wise=True),
-            _RandBlurd(prob=0.25),
+            _RandStrengthd(_blurred, BLUR, prob=0.25),
             transforms.RandSimulateLowResolutiond(
                 "image", prob=0.15, zoom_range=ZOOM, downsample_mode="area", upsample_mode="bilinear"
             ),
             transforms.RandGaussianNoised("image", prob=0.4, std=0.08),
+            _RandStrengthd(_coded, QUALITY, prob=0.25),
         ]  # fmt: skip
 
     def __call__(self, sample: Sample, epoch: int, index: int) -> tuple[Tensor, Tensor]:
@@ -75,15 +84,28 @@ class Augmentation:
         return image.clamp(0, 1).expand(3, -1, -1), mask[0].to(torch.uint8)
 
 
-class _RandBlurd(transforms.RandomizableTransform):  # type: ignore[misc]
-    """Gaussian blur that mirrors the image at its border, where MONAI's, padded with zeros, darkens it."""
+class _RandStrengthd(transforms.RandomizableTransform):  # type: ignore[misc]
+    """A change of the image (C, H, W) by a strength that is drawn evenly from a range."""
+
+    def __init__(self, change: Change, strengths: tuple[float, float], prob: float) -> None:
+        super().__init__(prob)
+        self._change, self._strengths = change, strengths
 
     def __call__(self, changed: dict[str, Any]) -> dict[str, Any]:
         self.randomize(None)
         if not self._do_transform:
             return changed
-        sigma = self.R.uniform(*BLUR)
-        return {**changed, "image": torch.as_tensor(gaussian_filter(changed["image"], (0, sigma, sigma)))}
+        strength = self.R.uniform(*self._strengths)
+        return {**changed, "image": torch.as_tensor(self._change(np.asarray(changed["image"]), strength))}
+
+
+def _blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Mirrored at the border, where MONAI's blur, padded with zeros, darkens it."""
+    return np.asarray(gaussian_filter(image, (0, sigma, sigma)))
+
+
+def _coded(image: NDArray[np.float32], quality: float) -> NDArray[np.float32]:
+    return jpeg_coded(image.clip(0, 1), round(quality))
 
 
 def as_input(sample: Sample, size: int) -> tuple[Tensor, Tensor]:

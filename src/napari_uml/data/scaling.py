@@ -75,9 +75,7 @@ def scale_to_unit(
     if low >= 0 and high < 2 ** DEPTHS[-1] and _is_whole(pixels):
         return _divide(pixels, next(depth for depth in DEPTHS if high < 2**depth))
     if not low < high:
-        raise ImageError(
-            f"{name}: expected an image with contrast, nearly all pixels are {low:g}. Choose another image."
-        )
+        raise ImageError(f"{name}: expected contrast, nearly all pixels are {low:g}. Choose another.")
     scaled = np.subtract(pixels, low, dtype=np.float32 if pixels.itemsize < 8 else np.float64)
     scaled /= high - low
     return np.clip(scaled, 0, 1, out=scaled).astype(
@@ -118,7 +116,7 @@ def check_pixels(pixels: NDArray[Any], *, stack: bool = False, name: str = "The 
             f"{name}: expected finite numbers, {broken} of {pixels.size} are NaN or infinite. Replace them, say by 0."
         )
     if low == high:
-        raise ImageError(f"{name}: expected an image with contrast, every pixel is {low:g}. Choose another image.")
+        raise ImageError(f"{name}: expected contrast, every pixel is {low:g}. Choose another.")
 
 
 def check_size(shape: Sequence[int], name: str) -> None:
@@ -132,7 +130,7 @@ def check_size(shape: Sequence[int], name: str) -> None:
     size = " x ".join(map(str, shape))
     height, width = shape[-2:]
     if 0 in shape:
-        raise ImageError(f"{name}: expected at least one pixel, got {size}. Choose another image.")
+        raise ImageError(f"{name}: expected at least one pixel, got {size}. Choose another.")
     if height * width > MAX_PIXELS:
         raise ImageError(
             f"{name}: expected at most {MAX_PIXELS // 10**6} million pixels, got {size}. Crop it or save it smaller."

@@ -6,7 +6,6 @@ None of them is random: the same strength always gives the same picture.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from napari_uml.data.jpeg import jpeg_coded
 from napari_uml.results import Corruption
 
 if TYPE_CHECKING:
@@ -145,11 +145,7 @@ def _exposure(image: Picture, strength: float) -> Picture:
 
 
 def _jpeg(image: Picture, strength: float) -> Picture:
-    pixels = (image.transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    coded = io.BytesIO()
-    Image.fromarray(pixels if len(image) == 3 else pixels[..., 0]).save(coded, "JPEG", quality=round(100 - strength))
-    decoded = np.asarray(Image.open(coded), dtype=np.float32) / np.float32(255)
-    return decoded.reshape(*image.shape[1:], -1).transpose(2, 0, 1)
+    return jpeg_coded(image, round(100 - strength))
 
 
 def _downsample(image: Picture, strength: float) -> Picture:

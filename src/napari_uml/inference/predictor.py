@@ -145,7 +145,7 @@ class UMLPredictor:
         ValueError
             When the array has another shape, the rectangle lies outside it, or the corruption is not known.
         ImageError
-            When the image is empty, constant, too large or holds NaN.
+            When the image is empty, constant (in the rectangle), too large or holds NaN.
         MemoryLimitError
             When there is not enough memory.
         """
@@ -164,6 +164,8 @@ class UMLPredictor:
     ) -> Iterator[Prediction]:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
         check_pixels(image, stack=stack)
+        if roi is not None:
+            check_pixels(_part(image, roi, stack), stack=stack, name="The rectangle")
         check_sigma(sigma)
         check_corruption(corruption)
         pixels = _in_unit(image)
@@ -206,10 +208,10 @@ class UMLPredictor:
         corruption: Corruption | None,
     ) -> Prediction:
         began = time.perf_counter()
-        box = _inside(roi, pixels.shape)
-        look = self._look(pixels if box is None else pixels[box.slices], sigma, seed, details, corruption)
-        answer = _placed(look, box, pixels.shape, None)
-        second = self._second_box(look.mask, box)
+        box = roi
+        look = self._look(pixels if roi is None else pixels[roi.slices], sigma, seed, details, corruption)
+        answer = _placed(look, roi, pixels.shape, None)
+        second = self._second_box(look.mask, roi)
         if second is not None:
             box = second
             look = self._look(pixels[box.slices], sigma, seed, details, corruption)
@@ -333,10 +335,12 @@ def _in_unit(image: NDArray[Any]) -> NDArray[np.float32]:
     return scale_to_unit(image)[0]
 
 
-def _inside(roi: Box | None, shape: tuple[int, ...]) -> Box | None:
-    if roi is not None and (roi.bottom > shape[0] or roi.right > shape[1]):
-        raise ValueError(f"Expected a rectangle inside the image of {shape[0]} x {shape[1]} pixels, got {roi}.")
-    return roi
+def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:
+    """A rectangle of an image or of every slice of a stack."""
+    height, width = image.shape[stack : stack + 2]
+    if roi.bottom > height or roi.right > width:
+        raise ValueError(f"Expected a rectangle inside the image of {height} x {width} pixels, got {roi}.")
+    return image[:, *roi.slices] if stack else image[roi.slices]
 
 
 def _placed(look: _Look, box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None) -> _Look:
