@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,6 +203,14 @@ def test_other_images_are_refused_on_resuming(tmp_path, blobs):
     next(fit(tiny_settings(epochs=2), NETWORK, blobs, tmp_path))
     with pytest.raises(UMLError, match=r"Expected the training images that the run in .* there are 16 now"):
         train(tmp_path, blobs * 2, epochs=2, resume=True)
+
+
+def test_one_image_less_is_refused_on_resuming_though_the_steps_are_as_many(tmp_path, blobs):
+    next(fit(tiny_settings(epochs=2, batch_size=3), NETWORK, blobs, tmp_path))
+    gone = blobs[0].of_split("train")[0]
+    fewer = replace(blobs[0], records=tuple(record for record in blobs[0].records if record != gone))
+    with pytest.raises(UMLError, match="there are 7 now"):
+        train(tmp_path, [fewer], epochs=2, batch_size=3, resume=True)
 
 
 def test_resuming_needs_a_run_and_a_new_run_a_new_folder(tmp_path, blobs):

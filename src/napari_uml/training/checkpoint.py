@@ -48,6 +48,8 @@ class Checkpoint:
         State of the loss scaling that fp16 needs.
     share
         Of the start weights, when it was chosen at the end; None: `TrainConfig.start_share`.
+    examples
+        Training examples of the run; None when an earlier version wrote it.
     """
 
     network: UMLConfig
@@ -65,6 +67,7 @@ class Checkpoint:
     scaler: dict[str, Any] = field(default_factory=dict)
     best_error: float = 0.0
     share: float | None = None
+    examples: int | None = None
 
     @property
     def start_share(self) -> float:

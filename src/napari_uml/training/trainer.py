@@ -194,7 +194,8 @@ class Trainer:
             self._restore(previous)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.scheduler["last_epoch"] != checkpoint.epoch * self.steps:
+        changed = checkpoint.examples not in (None, len(self.training))
+        if changed or checkpoint.scheduler["last_epoch"] != checkpoint.epoch * self.steps:
             raise UMLError(
                 f"Expected the training images that the run in {self.run} began with, there are {len(self.training)} "
                 "now; start a new run from its weights."
@@ -316,7 +317,7 @@ class Trainer:
             best_score=self.best_score, best_error=self.best_error, best_epoch=self.best_epoch,
             seconds=self.seconds, metrics=metrics,
             anchor={} if self.anchor is None else self.anchor.places,
-            scaler=self.fabric.strategy.precision.state_dict(),
+            scaler=self.fabric.strategy.precision.state_dict(), examples=len(self.training),
         )  # fmt: skip
         if is_best:
             save_checkpoint(self.run / BEST, checkpoint)
