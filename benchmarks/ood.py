@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import torch
 
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
-from napari_uml.evaluation.familiar import statistics_of
+from napari_uml.evaluation.familiar import looked_at, statistics_of
 from napari_uml.evaluation.robustness import PANEL
 from napari_uml.familiarity import picture_statistics
 from napari_uml.files import write_atomic
 from napari_uml.inference.corruptions import corrupt
+from napari_uml.inference.noise import add_noise
 from napari_uml.results import Corruption
 from napari_uml.weights import find_weights, read_info
 
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 ORDER: tuple[Split, ...] = ("val", "test", "train")
 SIGMAS = (0.05, 0.1, 0.2)
 Damage: TypeAlias = "Callable[[NDArray[np.float32], int, int], NDArray[np.floating]]"
+Measured: TypeAlias = "tuple[NDArray[np.float64], list[str]]"
+"""The distances (N,) of images, and their groups."""
 Row: TypeAlias = tuple[str, int, float, float, float, float]
 HEADER = ("images", "n", "auroc", "low", "high", "above the threshold")
 
@@ -98,20 +102,28 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
 def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:
     """A row for every sigma, damage and other set; of a set without validation images, its test or training images."""
     clean = distances(gate, statistics_of(datasets, info, "val"))
+    groups = groups_of(datasets, "val")
     damages: dict[str, Damage] = {f"noise, sigma {sigma:g}": partial(noisy, sigma=sigma) for sigma in SIGMAS}
     for kind, strengths in PANEL.items():
         damages |= {f"{kind} {s:g}": partial(damaged, corruption=Corruption(kind, s)) for s in strengths}
     for name, damage in damages.items():
-        yield row(name, gate, clean, distances(gate, damaged_statistics(datasets, info, damage)))
+        found = distances(gate, damaged_statistics(datasets, info, damage))
+        yield row(name, gate, (clean, groups), (found, groups))
     for other in others:
         split: Split = next(split for split in ORDER if other.of_split(split))
-        yield row(f"{other.info.name}, {split}", gate, clean, distances(gate, statistics_of([other], info, split)))
+        found = distances(gate, statistics_of([other], info, split))
+        yield row(f"{other.info.name}, {split}", gate, (clean, groups), (found, groups_of([other], split)))
+
+
+def groups_of(datasets: list[Dataset], split: Split) -> list[str]:
+    """Data set and group of every image that `statistics_of` looks at."""
+    return [f"{dataset.info.name}/{r.group or r.image}" for dataset in datasets for r in looked_at(dataset, split)]
 
 
 def damaged_statistics(datasets: list[Dataset], info: WeightsInfo, damage: Damage) -> NDArray[np.float64]:
     """Statistics of the validation images with a damage to the network's input."""
     rows = []
-    for number, (dataset, record) in enumerate((d, r) for d in datasets for r in d.of_split("val")):
+    for number, (dataset, record) in enumerate((d, r) for d in datasets for r in looked_at(d, "val")):
         pixels, _ = read_pair(dataset, record)
         view = network_view(pixels, info.image_size, info.task.channels)
         channels = 1 if pixels.ndim == 2 or info.task.channels == 1 else 3
@@ -120,13 +132,13 @@ def damaged_statistics(datasets: list[Dataset], info: WeightsInfo, damage: Damag
 
 
 def noisy(view: NDArray[np.float32], channels: int, seed: int, sigma: float) -> NDArray[np.floating]:
-    """A view (S, S, C) with Gaussian noise; grey images have one channel of it."""
-    noise = np.random.default_rng(seed).normal(0, sigma, (*view.shape[:2], channels))
-    return (view + noise).clip(0, 1)
+    """A view (S, S, 3) with the noise that the predictor adds; grey images have one channel of it."""
+    image = torch.from_numpy(np.moveaxis(view, -1, 0).copy())
+    return np.moveaxis(add_noise(image, sigma, seed, grey=channels == 1).numpy(), 0, -1)
 
 
 def damaged(view: NDArray[np.float32], channels: int, seed: int, corruption: Corruption) -> NDArray[np.floating]:
-    """A view (S, S, C) with another damage, none of which is random; grey images are damaged in one channel."""
+    """A view (S, S, 3) with another damage, none of which is random; grey images are damaged in one channel."""
     picture = corrupt(np.moveaxis(view[..., :channels], -1, 0), corruption)
     return np.broadcast_to(np.moveaxis(picture, 0, -1), view.shape)
 
@@ -136,13 +148,13 @@ def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.
     return np.array([gate.distance(one) for one in statistics])
 
 
-def row(name: str, gate: Familiarity, clean: NDArray[np.float64], other: NDArray[np.float64]) -> Row:
-    """A line of the table."""
-    score, positive = np.concatenate([clean, other]), np.arange(len(clean) + len(other)) >= len(clean)
-    groups = np.arange(len(score)).astype(str)
+def row(name: str, gate: Familiarity, clean: Measured, other: Measured) -> Row:
+    """A line of the table; the bootstrap draws groups, so that an image and its damaged copy stay together."""
+    score = np.concatenate([clean[0], other[0]])
+    positive, groups = np.arange(len(score)) >= len(clean[0]), np.array([*clean[1], *other[1]])
     found = estimate(lambda draws: auroc(draws, score, positive), groups, 0, RESAMPLES)
     low, high = (found.value if end is None else end for end in (found.low, found.high))
-    return name, len(other), found.value, low, high, float((other > gate.threshold).mean())
+    return name, len(other[0]), found.value, low, high, float((other[0] > gate.threshold).mean())
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE
 from napari_uml.training.export import export_run
 from napari_uml.training.fit import fit
-from napari_uml.training.plan import MODEL, read_plan, write_plan
+from napari_uml.training.plan import MODEL, count_images, read_plan, write_plan
 from napari_uml.training.planning import new_plan, resumed_plan
 
 if TYPE_CHECKING:
@@ -275,6 +275,7 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     """The weights of a run; it is trained, or goes on, when they are missing."""
     run = study.folder / name / f"{variant.base or variant.name}-{seed}"
     going_on = (run / LAST).exists()
+    training, _ = splits(study, name)
     if going_on or (run / MODEL).exists():
         _check_same(study, variant, name, seed, run)
     if (run / MODEL).exists():
@@ -285,9 +286,10 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
         options = {"preset": study.preset, "arch": variant.arch, "name": f"{name}-{variant.base or variant.name}"}
         options |= {"vertical_flip": True} if name in VERTICAL_FLIP else {}
         plan = new_plan(run, [study.data / name], options, {**study.settings, **variant.settings, "seed": seed})
-        plan = plan.model_copy(update={"network": plan.network.model_copy(update=dict(variant.network))})
+        images = count_images([training], [])
+        network = plan.network.model_copy(update=dict(variant.network))
+        plan = plan.model_copy(update={"network": network, "images": images})
         write_plan(run, plan)
-    training, _ = splits(study, name)
     began = time.perf_counter()
     reports = fit(
         plan.settings, plan.network, [training], run, resume=going_on, vertical_flip=plan.vertical_flip

@@ -89,7 +89,7 @@ def cells(
     Raises
     ------
     ValueError
-        When the scores are of different images.
+        When the images of the rows have different groups.
     """
     groups = next(iter(rows.values()))[0].groups
     for row, runs in rows.items():

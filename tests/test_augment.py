@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from napari_uml.config import IGNORE
 from napari_uml.data.augment import QUALITY, Augmentation, _blurred, _coded, as_input
-from napari_uml.data.dataset import IGNORE
 from napari_uml.data.samples import Sample
 
 

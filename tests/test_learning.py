@@ -57,6 +57,11 @@ def test_the_anchor_is_the_squared_distance_times_its_weight():
     assert torch.allclose(layer.weight.grad, torch.tensor([[1.0, 2.0]]))
 
 
+def test_an_anchor_of_new_layers_alone_pulls_nowhere():
+    layer = nn.Linear(2, 1)
+    assert torch.equal(layer.weight.sum() + Anchor(layer, 0.5, ["weight", "bias"])(), layer.weight.sum())
+
+
 def test_an_anchor_can_be_moved():
     layer = nn.Linear(2, 1)
     anchor = Anchor(layer, 1.0)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_uml.config import Task
+from napari_uml.config import IGNORE, Task
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.metrics import metrics_record
 from napari_uml.evaluation.record import Metric, MetricsRecord, format_table, read_record, write_record
-from napari_uml.evaluation.scores import IGNORE_INDEX, ImageScores, image_scores
+from napari_uml.evaluation.scores import ImageScores, image_scores
 
 RATIO = {"name": "vertical cup/disc ratio", "of": ("cup",), "to": ("rim", "cup")}
 TASK = Task(
@@ -161,18 +161,18 @@ def test_a_task_without_the_ratio_has_no_ratio_error() -> None:
 def test_ignored_pixels_count_nowhere() -> None:
     truth, found = eye_mask(), eye_mask()
     found[20:24, 8:20] = 2  # wrong, but
-    truth[20:24, 8:20] = IGNORE_INDEX  # nobody knows
+    truth[20:24, 8:20] = IGNORE  # nobody knows
     result = metrics_record([image("a", found, truth)], TASK)
     assert result["dice/cup"].value == result["dice/disc"].value == 1.0
     assert result["assd/cup"].value == result["vcdr_mae"].value == 0.0
-    assert image("a", found, truth).mask.histograms.sum() == (truth != IGNORE_INDEX).sum()
-    assert image("a", found, np.full_like(truth, IGNORE_INDEX)).mask is None
+    assert image("a", found, truth).mask.histograms.sum() == (truth != IGNORE).sum()
+    assert image("a", found, np.full_like(truth, IGNORE)).mask is None
 
 
 def test_the_doubt_finds_wrong_pixels_that_u_misses() -> None:
     truth, found = eye_mask(), eye_mask()
     found[0, :8] = 1
-    truth[31] = IGNORE_INDEX
+    truth[31] = IGNORE
     scores = image_scores(
         TASK, group="a", mask=found, pixel_uncertainty=np.full(found.shape, 0.1),
         class_probability=np.array([0.5, 0.5]), class_uncertainty=0.5, true_mask=truth,
@@ -181,7 +181,7 @@ def test_the_doubt_finds_wrong_pixels_that_u_misses() -> None:
     result = metrics_record([scores], TASK)
     assert result["auroc_pixel_error"].value == 0.5
     assert result["auroc_pixel_error_p"].value == 1.0
-    assert scores.mask.by_doubt.sum() == (truth != IGNORE_INDEX).sum()
+    assert scores.mask.by_doubt.sum() == (truth != IGNORE).sum()
     assert "auroc_pixel_error_p" not in metrics_record([image("a", found, truth)], TASK)
 
 

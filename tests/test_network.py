@@ -171,7 +171,7 @@ def test_mask_source_decides_whether_m_is_alpha_or_evidence(source, shift):
     network = build(mask_source=source, normalise=True)
     seen = {}
     network.navigator.register_forward_hook(lambda _, inputs, __: seen.update(mask=inputs[2], u=inputs[3]))
-    network.mutual.register_forward_hook(lambda _, __, output: seen.update(evidence=evidence_from_logits(output[0])))
+    network.mutual.register_forward_hook(lambda _, __, output: seen.update(evidence=evidence_from_logits(output)))
     look(network, torch.rand(1, 3, 64, 64))
     assert torch.allclose(seen["mask"], seen["evidence"] + shift)
     assert torch.allclose(seen["u"], 2 / dirichlet(seen["evidence"]).sum(1, keepdim=True))

@@ -114,9 +114,15 @@ def test_the_chosen_device_is_the_one_used(asked, monkeypatch, device, expected)
 @pytest.mark.parametrize(
     ("precision", "expected"), [("float32", "32-true"), ("bf16", "bf16-mixed"), ("fp16", "16-mixed")]
 )
-def test_precision_in_fabric_s_words(asked, precision, expected):
+def test_precision_in_fabric_s_words(asked, monkeypatch, precision, expected):
+    monkeypatch.setattr(processes, "choose_device", lambda name: Device("cuda:0", "Some GPU"))
     make_fabric(tiny_settings(precision=precision), None, some_unused=False)
     assert asked[0]["precision"] == expected
+
+
+def test_fp16_is_refused_on_the_cpu(asked):
+    with pytest.raises(DeviceError, match="Expected bf16 or float32 to train on the CPU, got fp16"):
+        make_fabric(tiny_settings(precision="fp16"), None, some_unused=False)
 
 
 @pytest.mark.parametrize(("device", "found"), [("mps", 1), ("cuda:0", 2)])

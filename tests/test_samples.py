@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tests.tiny import INFO, tiny_dataset
 
-from napari_uml.config import Focus, Measurement, Task
-from napari_uml.data.dataset import IGNORE, read_dataset
+from napari_uml.config import IGNORE, Focus, Measurement, Task
+from napari_uml.data.dataset import read_dataset
 from napari_uml.data.resize import to_input
 from napari_uml.data.samples import Sample, derive_seed, epoch_length, epoch_order, load_samples
 from napari_uml.data.tasks import merge_tasks

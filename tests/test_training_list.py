@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tests.tiny import INFO, tiny_dataset
 
-from napari_uml.config import Measurement
+from napari_uml.config import IGNORE, Measurement
 from napari_uml.data import list_tables
 from napari_uml.data.annotate_next import Queue, Score, score_images, state_of, to_annotate
-from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
+from napari_uml.data.dataset import DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.names import renamed, with_name, without_name
 from napari_uml.data.reading import read_image
 from napari_uml.data.training_list import TrainingList

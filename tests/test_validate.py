@@ -37,14 +37,15 @@ def answered(found, evidence):
     )
 
 
-def sample(mask, label):
-    return Sample(torch.zeros(1, SIZE, SIZE, dtype=torch.uint8), torch.from_numpy(mask), label, source=0)
+def sample(mask, label, name="a"):
+    image = torch.zeros(1, SIZE, SIZE, dtype=torch.uint8)
+    return Sample(image, torch.from_numpy(mask), label, source=0, name=name)
 
 
 def test_score_worked_by_hand():
     half, whole, none = (np.zeros((SIZE, SIZE), np.uint8) for _ in range(3))
     half[:4], whole[:] = 1, 1
-    samples = [sample(half, 0), sample(whole, 1), sample(none, -1)]
+    samples = [sample(half, 0, "a"), sample(whole, 1, "b"), sample(none, -1, "c")]
     found = np.stack([whole, whole, none])
     output = answered(found, [[9.0, 1.0], [1.0, 9.0], [9.0, 1.0]])
     metrics, score, known = validate(lambda _: output, samples, TASK, SIZE, 3, torch.device("cpu"))
@@ -57,12 +58,29 @@ def test_score_worked_by_hand():
     assert known == pytest.approx([2 / 3, 1, np.nan], nan_ok=True)
 
 
+def test_two_looks_at_an_image_count_for_one_in_the_error():
+    half, whole = np.zeros((SIZE, SIZE), np.uint8), np.ones((SIZE, SIZE), np.uint8)
+    half[:4] = 1
+    once = [sample(half, 0, "a"), sample(whole, 1, "b")]
+    twice = [once[0], once[1], once[0], once[1]]
+    evidence = [[9.0, 1.0], [1.0, 9.0]]
+    found = {
+        len(samples): validate(
+            lambda _: answered(np.stack([whole] * len(samples)), evidence * (len(samples) // 2)),  # noqa: B023
+            samples, TASK, SIZE, 4, torch.device("cpu"),
+        )
+        for samples in (once, twice)
+    }  # fmt: skip
+    assert found[4].metrics == found[2].metrics
+    assert found[4].score == pytest.approx(found[2].score)
+    assert found[4].answered == pytest.approx([2 / 3, 1])
+
+
 def test_without_masks_an_image_is_answered_by_the_probability_of_its_class():
     unknown = np.full((SIZE, SIZE), 255, np.uint8)
     output = answered(np.stack([unknown * 0] * 2), [[9.0, 1.0], [1.0, 9.0]])
-    known = validate(
-        lambda _: output, [sample(unknown, 0), sample(unknown, -1)], TASK, SIZE, 2, torch.device("cpu")
-    ).answered
+    samples = [sample(unknown, 0, "a"), sample(unknown, -1, "b")]
+    known = validate(lambda _: output, samples, TASK, SIZE, 2, torch.device("cpu")).answered
     assert known == pytest.approx([10 / 12, np.nan], nan_ok=True)
 
 

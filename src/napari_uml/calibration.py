@@ -49,6 +49,10 @@ class Estimate(Settings):
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
 
+    def __str__(self) -> str:
+        interval = "" if self.low is None or self.high is None else f" ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f}{interval}"
+
 
 class Contours(Settings):
     """Nested outlines of a structure, by the probability p of its pixels on the calibrated scale.
@@ -63,7 +67,7 @@ class Contours(Settings):
     coverage
         Share of new images of the same kind in which each of the two holds.
     n
-        Images with the structure that they were fitted on.
+        Images that they were fitted on: those with the structure, large enough that one of the pixels drawn is in it.
     """
 
     inner: Share

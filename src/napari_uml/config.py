@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """A palette that people with colour-vision deficiencies can tell apart; the first is the background."""
+
+IGNORE: Final = 255
+"""In a mask: a pixel that nobody annotated; it teaches nothing and counts nowhere."""
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 

@@ -15,6 +15,7 @@ from napari_uml.baselines.combining import combine
 from napari_uml.baselines.dropout import MonteCarloDropout
 from napari_uml.baselines.ensemble import Ensemble
 from napari_uml.baselines.registry import make_network
+from napari_uml.calibration import Calibration, Estimate, Knot
 from napari_uml.config import Task, UMLConfig
 from napari_uml.inference.ways import load_way
 from napari_uml.nn.output import UMLOutput
@@ -42,7 +43,12 @@ def weights_of(arch: str, path: Path, seed: int = 0, image_size: int = 64) -> Pa
         task=Task.model_validate(INFO.model_dump(include=set(Task.model_fields))), training={}, validation={},
         intensity={"mean": (0.5,), "std": (0.2,)}, licence="CC0", not_for="use", written_by="a test",
     )  # fmt: skip
-    save_weights(path, network.state_dict(), info, half=False)
+    knots = (Knot(uncertainty=0.5, chance=0.2, low=0.1, high=0.3),)
+    fitted = Calibration(
+        dataset="Way", split="val", n=4, knots=knots, referral_threshold=0.1, class_scale=Estimate(value=2.0),
+        pixel_scale=Estimate(value=3.0),
+    )  # fmt: skip
+    save_weights(path, network.state_dict(), info.model_copy(update={"calibration": fitted}), half=False)
     return path
 
 
@@ -133,6 +139,7 @@ def test_a_way_predicts_from_weights_files(way, arch, tmp_path):
     image = np.random.default_rng(0).random((40, 52), dtype=np.float32)
     prediction, again = predictor.predict(image), predictor.predict(image)
     np.testing.assert_array_equal(prediction.pixel_uncertainty, again.pixel_uncertainty)
+    assert (predictor.info.calibration, prediction.evidence_scales) == (None, (1, 1))  # of one look's evidence
     if "mask" in prediction.answers:
         assert prediction.measure == "entropy"
         np.testing.assert_allclose(prediction.pixel_probability.sum(0), 1, atol=1e-3)

@@ -51,6 +51,18 @@ def test_the_scale_of_the_evidence_is_found(scale: float) -> None:
     assert found.evidence_scales == (found.class_scale.value, found.pixel_scale.value)
 
 
+def test_the_seed_reaches_the_maps_of_class_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def spied(*arguments: object, **named: object) -> object:
+        seeds.append(named["seed"])
+        return fit_map(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("napari_uml.evaluation.calibrate.fit_map", spied)
+    calibrate(simulated(30), TASK, dataset="Sim", split="val", seed=5)
+    assert seeds == [5, 5, 5]  # the class, background, lesion
+
+
 def test_scale_is_the_least_of_the_loss_by_hand() -> None:
     generator = np.random.default_rng(1)
     evidence, truth = generator.gamma(1, 3, (30, 3)), generator.integers(0, 3, 30)

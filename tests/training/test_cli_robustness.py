@@ -87,6 +87,8 @@ def test_the_panel_has_every_kind_at_allowed_strengths() -> None:
     wanted = conditions()
     assert len(wanted) == 1 + 4 * 3 + sum(map(len, PANEL.values()))
     assert set(PANEL) == set(KINDS)
+    assert conditions(seed=5)[0] == wanted[0]  # what is clean has no seed
+    assert conditions(seed=5)[1] != wanted[1]
     for condition in wanted[13:]:
         check_corruption(Corruption(condition.kind, condition.strength))
         assert condition.strength != KINDS[condition.kind].neutral

@@ -278,7 +278,7 @@ def test_line_of_an_epoch(make_report: Callable[..., EpochReport], run: Path) ->
     report = make_report(run)
     assert training_run.epoch_line(report) == (
         "epoch 1/2  loss 3.000 (mutual 1.000, class 0.500, mask 1.500)  lesion 0.500 acc 0.750 auc 0.875 u_image 0.300 "
-        "u_pixel 0.200  4.0 images/s  2 min left *"
+        "u_pixel 0.200  4.0 images/s  about 2 min left *"
     )
     last = replace(report, epochs=60, metrics={}, is_best=False, stopped="all epochs done")
     assert training_run.epoch_line(last) == (

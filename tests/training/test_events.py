@@ -105,7 +105,8 @@ def test_closed_pipe_ends_the_run_in_one_sentence() -> None:
         writer.write(EVERY_KIND[0])
 
 
-def test_without_a_stream_nothing_is_written() -> None:
+def test_without_a_stream_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
     with EventWriter(None) as writer:
         writer.write(EVERY_KIND[0])
         writer.step(step(1, of=1))
+    assert capfd.readouterr() == ("", "")

@@ -145,6 +145,27 @@ def test_difference_is_paired_and_that_of_the_records(make_plan: Any) -> None:
     assert (same["acc"].low, same["acc"].value, same["acc"].high) == (0, 0, 0)
 
 
+def test_distance_changes_on_the_images_where_both_models_find_the_structure() -> None:
+    truth = np.zeros((12, 12), dtype=np.uint8)
+    truth[4:8, 4:8] = 1
+
+    def answer(columns: int, group: str) -> ImageScores:
+        mask = np.zeros_like(truth)
+        mask[4:8, 4 : 4 + columns] = 1
+        return image_scores(
+            OLD, group=group, mask=mask, true_mask=truth, pixel_uncertainty=np.full(truth.shape, 0.1),
+            class_probability=np.array([0.5, 0.5]), class_uncertainty=0.2, label=None,
+        )  # fmt: skip
+
+    before = [answer(4, "a"), answer(4, "b"), answer(2, "c")]
+    after = [answer(3, "a"), answer(0, "b"), answer(4, "c")]  # b is missed
+    change = metrics_difference(before, after, (OLD, OLD))
+    one, other = (metrics_record([scores[0], scores[2]], OLD) for scores in (before, after))
+    assert change["assd/rim"].n == 2
+    assert change["assd/rim"].value == pytest.approx(other["assd/rim"].value - one["assd/rim"].value)
+    assert change["dice/rim"].n == 3
+
+
 def test_difference_of_other_images_is_refused(make_plan: Any) -> None:
     task = make_plan().task
     with pytest.raises(ValueError, match="same images"):
@@ -243,6 +264,8 @@ def test_model_is_calibrated_when_enough_validation_images_have_a_class(
     assert info.familiarity is not None
     assert "not calibrated" not in read_comparison(run / COMPARISON).note
     assert f"Fitted on {info.calibration.source}" in (run / CARD).read_text(encoding="utf-8")
+    monkeypatch.undo()
+    assert "not calibrated" not in judge_run(run).note  # though these images alone would be too few
 
 
 def test_figures_of_calibration_are_not_compared_on_the_images_that_it_was_fitted_on(

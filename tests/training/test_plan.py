@@ -96,6 +96,8 @@ def test_command_line_repeats_lists() -> None:
         ({"focus": ["disc"]}, "a focus among lesion, got disc"),
         ({"name": "No Name"}, "name"),
         ({"from_": "nobody"}, "nobody"),
+        ({"from_": "breast-ultrasound", "pretrained": True}, "either --pretrained or --from"),
+        ({"from_": "breast-ultrasound", "pretrained": True, "preset": "light"}, "either --pretrained or --from"),
     ],
 )
 def test_option_without_meaning_is_refused(options: dict[str, Any], words: str, new: Callable[..., RunPlan]) -> None:

@@ -18,8 +18,8 @@ from tests.tiny import tiny_dataset
 from tests.widgets.conftest import INFO as MODEL_INFO
 from tests.widgets.conftest import TASK
 
-from napari_uml.config import Task
-from napari_uml.data.dataset import IGNORE, DatasetInfo, Record, read_dataset, read_mask
+from napari_uml.config import IGNORE, Task
+from napari_uml.data.dataset import DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.training_list import TrainingList
 from napari_uml.results import Box
 from napari_uml.weights import ModelEntry

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from napari_uml.cli.common import follow, progress_bar
-
-if TYPE_CHECKING:
-    from napari_uml.evaluation.record import Metric
 
 
 def compare(
@@ -28,7 +25,7 @@ def compare(
     before = {} if comparison.before is None else comparison.before.metrics
     rows = [("figure", "before", "after", "difference")]
     rows += [
-        (name, cell(before.get(name)), cell(metric), cell(comparison.difference.get(name)))
+        (name, str(before.get(name, "-")), str(metric), str(comparison.difference.get(name, "-")))
         for name, metric in comparison.after.metrics.items()
     ]
     width = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -38,11 +35,3 @@ def compare(
     for line in (comparison.note, f"n = {comparison.after.n}; in brackets: bootstrap 95 % intervals over groups"):
         if line:
             typer.echo(line)
-
-
-def cell(metric: Metric | None) -> str:
-    """A figure with its interval, as a table shows it."""
-    if metric is None:
-        return "-"
-    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-    return f"{metric.value:.3f}{interval}"

@@ -24,6 +24,7 @@ from napari_uml.training.export import export_run
 from napari_uml.training.fit import Start, StepListener, fit
 from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
+from napari_uml.training.pace import in_words
 from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
 from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
 from napari_uml.training.transfer import class_encoder
@@ -123,15 +124,9 @@ def epoch_line(report: EpochReport) -> str:
         f"loss {report.losses['total']:.3f} ({losses})",
         *([" ".join(figures)] if figures else []),
         f"{report.images_per_second:.1f} images/s",
-        *([] if report.stopped else [f"{_duration(report.eta_seconds)} left"]),
+        *([] if report.stopped else [f"{in_words(report.eta_seconds)} left"]),
     ]
     return "  ".join(parts) + (" *" if report.is_best else "")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _reports(plan: RunPlan, run: Path, on_step: StepListener | None = None) -> Iterator[EpochReport]:

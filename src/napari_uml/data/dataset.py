@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 
-from napari_uml.config import Task
+from napari_uml.config import IGNORE, Task
 from napari_uml.data import photos, tiff
 from napari_uml.data.decoded import decoding
 from napari_uml.data.reading import read_image
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 COLUMNS = ("image", "mask", "label", "split", "group")
-IGNORE = 255
-"""Mask value of a pixel that nobody annotated."""
-
 ORIENTATION = 0x112
 """EXIF tag; above 4 the picture is stored on its side."""
 
@@ -108,10 +105,6 @@ class Dataset:
                 f"{record.mask}, got {', '.join(map(str, unknown[:5]))}."
             )
         return mask
-
-    def label_number(self, record: Record) -> int:
-        """Number of the record's class; -1 when it has none."""
-        return self.info.cls_classes.index(record.label) if record.label else -1
 
 
 def read_dataset(folder: Path | str) -> Dataset:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from napari_uml.config import IGNORE
 from napari_uml.data.dataset import (
-    IGNORE,
     Dataset,
     Problem,
     Record,

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from napari_uml.data.dataset import IGNORE
+from napari_uml.config import IGNORE
 from napari_uml.data.reading import ENDINGS
 from napari_uml.data.scaling import check_pixels
 from napari_uml.errors import ImageError

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_uml.data.dataset import IGNORE, means_nothing, read_pair
+from napari_uml.config import IGNORE
+from napari_uml.data.dataset import means_nothing, read_pair
 from napari_uml.data.resize import as_channels, find_focus, mask_to_input, squash
+from napari_uml.data.tasks import renumbered
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
@@ -155,19 +157,12 @@ def _views(
     pixels, mask = read_pair(dataset, record)
     pixels = as_channels(pixels, task.channels)
     label = task.cls_classes.index(record.label) if record.label else -1
-    if mask is not None:
-        mask = _renumber(mask, dataset.info, task)
+    mask = renumbered(mask, dataset.info, task)
     name = str(dataset.folder / record.image)
     yield _sample(pixels, mask, label, source, size, name)
     box = find_focus(mask, task, focus) if mask is not None and focus is not None else None
     if mask is not None and box is not None:
         yield _sample(pixels[box.slices], mask[box.slices], label, source, size, name)
-
-
-def _renumber(mask: NDArray[np.uint8], old: Task, new: Task) -> NDArray[np.uint8]:
-    table = np.arange(256, dtype=np.uint8)
-    table[: len(old.seg_classes)] = [new.seg_classes.index(name) for name in old.seg_classes]
-    return table[mask]
 
 
 def _sample(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from napari_uml.config import Task
 from napari_uml.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 Meaning = TypeVar("Meaning")
 
@@ -41,6 +45,15 @@ def merge_tasks(tasks: Sequence[Task]) -> Task:
         former_structures=_agreed("earlier names of", (task.former_structures for task in tasks)),
         former_classes=_agreed("earlier names of", (task.former_classes for task in tasks)),
     )
+
+
+def renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
+    """A mask with the numbers that its structures have in another task, which has all of them; `IGNORE` stays."""
+    if mask is None or old.seg_classes == new.seg_classes:
+        return mask
+    table = np.arange(256, dtype=np.uint8)
+    table[: len(old.seg_classes)] = [new.seg_classes.index(name) for name in old.seg_classes]
+    return table[mask]
 
 
 def _agreed(kind: str, tables: Iterable[Mapping[str, Meaning]]) -> dict[str, Meaning]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_uml.config import IGNORE
 from napari_uml.data.dataset import (
-    IGNORE,
     Dataset,
     DatasetInfo,
     Record,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.baselines.registry import ARCHITECTURES
-from napari_uml.data.dataset import IGNORE, read_pair
-from napari_uml.evaluation.evaluate import check_split, renumbered
+from napari_uml.config import IGNORE
+from napari_uml.data.dataset import read_pair
+from napari_uml.data.tasks import renumbered
+from napari_uml.evaluation.evaluate import check_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -92,12 +92,12 @@ def _of_pixels(pixels: AnswerTable, task: Task, seed: int) -> dict[str, Any]:
     scale = pixels.scale(seed)
     return {
         "pixel_scale": scale,
-        "structures": pixel_maps(pixels, scale.value, task),
+        "structures": pixel_maps(pixels, scale.value, task, seed),
         "contours": contours(pixels, scale.value, task),
     }
 
 
-def pixel_maps(pixels: AnswerTable, scale: float, task: Task) -> dict[str, tuple[Knot, ...]]:
+def pixel_maps(pixels: AnswerTable, scale: float, task: Task, seed: int) -> dict[str, tuple[Knot, ...]]:
     """By structure that was found anywhere: the map from u to the chance that a pixel called so is something else.
 
     The pixels of a structure count alike, and together as many as there are images with it.
@@ -108,7 +108,7 @@ def pixel_maps(pixels: AnswerTable, scale: float, task: Task) -> dict[str, tuple
         if len(found.truth):
             weight = np.full(len(found.truth), len(np.unique(found.image)) / len(found.truth))
             u = uncertainties(found.evidence, scale)
-            maps[name] = fit_map(u, found.wrong, found.groups, weight, bins=PIXEL_BINS, resamples=RESAMPLES)
+            maps[name] = fit_map(u, found.wrong, found.groups, weight, bins=PIXEL_BINS, resamples=RESAMPLES, seed=seed)
     return maps
 
 
@@ -130,8 +130,8 @@ def contours(pixels: AnswerTable, scale: float, task: Task) -> dict[str, Contour
 def referral_threshold(chance: Array, wrong: NDArray[np.bool_], target_risk: float) -> float:
     """The greatest chance of an error up to which the images together keep to the target.
 
-    Their share of errors counts as in the map, drawn towards that of all images; 0, which refers every image, when even
-    the most certain ones do not keep to it.
+    Their share of errors is drawn towards that of all images as if one more had been seen; 0, which refers every image,
+    when even the most certain ones do not keep to it.
     """
     base = (wrong.sum() + 1) / (len(wrong) + 2)
     for threshold in np.unique(chance)[::-1]:

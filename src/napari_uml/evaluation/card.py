@@ -10,8 +10,8 @@ from napari_uml.baselines.registry import ARCHITECTURES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_uml.calibration import Calibration, Estimate
-    from napari_uml.evaluation.record import Metric, MetricsRecord
+    from napari_uml.calibration import Calibration
+    from napari_uml.evaluation.record import MetricsRecord
     from napari_uml.weights import WeightsInfo
 
 SHOWN = (
@@ -118,7 +118,7 @@ def _figures(records: Sequence[tuple[float, MetricsRecord]]) -> list[str]:
     first = records[0][1]
     columns = [f"sigma {sigma:g}" for sigma, _ in records]
     names = dict.fromkeys(name for _, record in records for name in record.metrics if name.startswith(SHOWN))
-    rows = [[f"`{name}`", *(_cell(record.metrics.get(name)) for _, record in records)] for name in names]
+    rows = [[f"`{name}`", *(str(record.metrics.get(name, "-")) for _, record in records)] for name in names]
     return [f"## {first.dataset}, {first.split} (n = {first.n})", _table([["figure", *columns], *rows])]
 
 
@@ -146,7 +146,7 @@ def calibration_lines(calibration: Calibration) -> list[str]:
     """What a calibration says, a sentence a line."""
     scales = {"class": calibration.class_scale, "pixels": calibration.pixel_scale}
     lines = [f"Fitted on {calibration.source}, and on no other images."]
-    lines += [f"Evidence scale of the {name}: {_with_interval(s)}." for name, s in scales.items() if s is not None]
+    lines += [f"Evidence scale of the {name}: {s}." for name, s in scales.items() if s is not None]
     lines += [
         f"At u = {knot.uncertainty:.3f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."
         for knot in calibration.knots
@@ -174,9 +174,9 @@ def _referral(calibration: Calibration) -> list[str]:
     if calibration.referral_threshold == 0:
         risk = f"{calibration.target_risk:.1%}"
         return [f"An expert is asked about every image: not even the most certain ones keep errors below {risk}."]
-    rest = "no image is left over" if kept is None else f"of these, {_with_interval(kept)} are wrong"
+    rest = "no image is left over" if kept is None else f"of these, {kept} are wrong"
     return [
-        f"{words}, chosen for a risk of {calibration.target_risk:.1%}: the share {_with_interval(share)} of the images "
+        f"{words}, chosen for a risk of {calibration.target_risk:.1%}: the share {share} of the images "
         f"that it was fitted on is not referred; {rest}."
     ]
 
@@ -192,16 +192,11 @@ def _cross_fitted(calibration: Calibration) -> list[str]:
     ]
     for name in names:
         before, perfect = (calibration.figures.get(f"{name}/{kind}") for kind in ("before", "perfect"))
-        line = f"`{name}`: {_with_interval(calibration.figures[name])}"
-        line += f", before {_with_interval(before)}" if before else ""
+        line = f"`{name}`: {calibration.figures[name]}"
+        line += f", before {before}" if before else ""
         line += f"; a perfect calibration would show {perfect.value:.3f} on so few images" if perfect else ""
         lines.append(f"{line}.")
     return lines
-
-
-def _with_interval(metric: Metric | Estimate) -> str:
-    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-    return f"{metric.value:.3f}{interval}"
 
 
 def _training(info: WeightsInfo) -> list[str]:
@@ -230,7 +225,3 @@ def _training(info: WeightsInfo) -> list[str]:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def _cell(metric: Metric | None) -> str:
-    return "-" if metric is None else _with_interval(metric)

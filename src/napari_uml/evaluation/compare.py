@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from napari_uml.data.dataset import IGNORE, read_dataset, read_pair
+from napari_uml.config import IGNORE
+from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.evaluation.comparison import Comparison
 from napari_uml.evaluation.evaluate import check_split, record_of, score_images
 from napari_uml.evaluation.metrics import metrics_difference

@@ -25,17 +25,17 @@ SPARED = 0.05
 """Share of a structure's size that may lie on the wrong side of an outline, so that stray pixels do not decide."""
 
 
-def class_set_threshold(true_probability: Array, coverage: float = COVERAGE) -> float:
-    """The p from which a class belongs to the set; 0, and so every class, with too few images for the coverage.
+def class_set_threshold(true_probability: Array) -> float:
+    """The p from which a class belongs to the set that holds that of a new image with the chance `COVERAGE`.
+
+    It is 0, and the set every class, with too few images for the coverage.
 
     Parameters
     ----------
     true_probability
         (N,) p of the true class of images that the model was not trained on.
-    coverage
-        Chance that the set of a new image holds its class.
     """
-    return lower_quantile(true_probability, coverage)
+    return lower_quantile(true_probability, COVERAGE)
 
 
 def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float = SPARED) -> tuple[float, float] | None:
@@ -58,17 +58,15 @@ def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float 
     return min(inner, 1.0), float(np.sort(probability[inside])[allowed])
 
 
-def fit_contours(
-    limits: Sequence[tuple[float, float]], coverage: float = COVERAGE, spared: float = SPARED
-) -> Contours | None:
-    """Thresholds from the limits of single images; None with too few images for the coverage."""
+def fit_contours(limits: Sequence[tuple[float, float]]) -> Contours | None:
+    """Thresholds for `COVERAGE` from the limits of single images; None with too few images for the coverage."""
     inner, outer = (np.array(side) for side in zip(*limits, strict=True)) if limits else (np.empty(0), np.empty(0))
-    if _rank(len(inner), coverage) < 1:
+    if _rank(len(inner), COVERAGE) < 1:
         return None
-    highest = -lower_quantile(-inner, coverage)
-    lowest = lower_quantile(outer, coverage)
+    highest = -lower_quantile(-inner, COVERAGE)
+    lowest = lower_quantile(outer, COVERAGE)
     return Contours(
-        inner=max(highest, lowest), outer=min(highest, lowest), spared=spared, coverage=coverage, n=len(inner)
+        inner=max(highest, lowest), outer=min(highest, lowest), spared=SPARED, coverage=COVERAGE, n=len(inner)
     )
 
 

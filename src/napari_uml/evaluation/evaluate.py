@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_uml.data.dataset import check_images, read_pair
+from napari_uml.data.tasks import renumbered
 from napari_uml.errors import DatasetError
 from napari_uml.evaluation.experts import read_disputed
 from napari_uml.evaluation.metrics import metrics_record
@@ -19,8 +18,6 @@ STRUCTURE_FIGURES = ("dice/", "dice_present/", "iou/", "assd/", "hd95/", "nsd/")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_uml.config import Task
     from napari_uml.data.dataset import Dataset, Split
@@ -124,12 +121,3 @@ def check_split(task: Task, dataset: Dataset, split: Split) -> None:
     problems += check_images(replace(dataset, records=records))
     if problems:
         raise DatasetError(*problems)
-
-
-def renumbered(mask: NDArray[np.uint8] | None, old: Task, new: Task) -> NDArray[np.uint8] | None:
-    """A mask with the numbers that its structures have in another task."""
-    if mask is None or old.seg_classes == new.seg_classes:
-        return mask
-    table = np.arange(256, dtype=np.uint8)  # IGNORE stays what it is
-    table[: len(old.seg_classes)] = [new.seg_classes.index(name) for name in old.seg_classes]
-    return table[mask]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_uml.data.dataset import Dataset, Split
+    from napari_uml.data.dataset import Dataset, Record, Split
     from napari_uml.weights import WeightsInfo
 
 MOST_IMAGES = 300
@@ -74,11 +74,16 @@ def statistics_of(datasets: Sequence[Dataset], info: WeightsInfo, split: Split) 
     """Statistics (N, 35) of the images of a split as the model sees them, `MOST_IMAGES` of every data set at most."""
     rows = []
     for dataset in datasets:
-        records = dataset.of_split(split)
-        for record in records[:: -(-len(records) // MOST_IMAGES) or 1]:
+        for record in looked_at(dataset, split):
             pixels, _ = read_pair(dataset, record)
             rows.append(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
     return np.array(rows)
+
+
+def looked_at(dataset: Dataset, split: Split) -> tuple[Record, ...]:
+    """The images of a split, or `MOST_IMAGES` spread evenly over them."""
+    records = dataset.of_split(split)
+    return records[:: -(-len(records) // MOST_IMAGES) or 1]
 
 
 def _precision(standard: NDArray[np.float64]) -> NDArray[np.float64]:

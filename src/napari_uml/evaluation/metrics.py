@@ -15,7 +15,7 @@ from napari_uml.evaluation.record import Metric
 from napari_uml.evaluation.scores import cup_disc_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,15 +53,7 @@ def metrics_record(
     """
     if not scores:
         raise ValueError("Expected the scores of one image or more, got none.")
-    groups = np.array([s.group for s in scores])
-    figures = [f for f in _figures(scores, task) if f.used.any()]
-    values = {f.name: float(f.on(np.ones((1, len(scores))))[0]) for f in figures}
-    figures = [f for f in figures if np.isfinite(values[f.name])]
-    blocks: dict[str, list[Array]] = {f.name: [np.empty(0)] for f in figures}
-    for draws in resample(groups, resamples, seed):
-        for f in figures:
-            blocks[f.name].append(f.on(draws))
-    return {f.name: _metric(values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
+    return _record(_figures(scores, task), np.array([s.group for s in scores]), resamples, seed)
 
 
 def metrics_difference(
@@ -75,7 +67,9 @@ def metrics_difference(
     """How much every figure changed between two models on the same images; the groups are drawn for both together.
 
     Figures are matched by name. Those of a class or structure that only one of the two knows are absent, and so are
-    those of a union, and of the cup/disc ratio, that the two make up of different structures.
+    those of a union, and of the cup/disc ratio, that the two make up of different structures. A mean over images, such
+    as that of the surface distances, changes by its change on the images where both have a value, so that it need not
+    be the difference of the two means.
 
     Parameters
     ----------
@@ -89,24 +83,41 @@ def metrics_difference(
     Raises
     ------
     ValueError
-        When the images differ, or there are none.
+        When the images are of different groups, or there are none.
     """
     groups = np.array([s.group for s in before])
     if not before or list(groups) != [s.group for s in after]:
         raise ValueError("Expected the scores of the same images twice, got different ones.")
     old = {f.name: f for f in _figures(before, _shared(*tasks))}
     new = {f.name: f for f in _figures(after, _shared(*tasks[::-1]))}
-    both = [n for n in old if n in new and old[n].used.any() and (old[n].used == new[n].used).all()]
+    changes = [change for name in old if name in new if (change := _change(old[name], new[name])) is not None]
     if _ratio_parts(tasks[0]) != _ratio_parts(tasks[1]):
-        both = [n for n in both if n != "vcdr_mae"]
-    ones = np.ones((1, len(before)))
-    values = {n: float((new[n].on(ones) - old[n].on(ones))[0]) for n in both}
-    both = [n for n in both if np.isfinite(values[n])]
-    blocks: dict[str, list[Array]] = {n: [np.empty(0)] for n in both}
+        changes = [change for change in changes if change.name != "vcdr_mae"]
+    return _record(changes, groups, resamples, seed)
+
+
+def _change(old: _Figure, new: _Figure) -> _Figure | None:
+    """The change of a figure on the images where both have it; None where it is not a mean, and they differ in these.
+
+    The statistics of classes and pixels are over labelled or annotated images, the same for both models.
+    """
+    if old.values is not None and new.values is not None:
+        return _mean(old.name, new.values - old.values)
+    if (old.used != new.used).any():
+        return None
+    return _Figure(old.name, old.used, lambda draws: new.statistic(draws) - old.statistic(draws))
+
+
+def _record(figures: Iterable[_Figure], groups: NDArray[np.str_], resamples: int, seed: int) -> dict[str, Metric]:
+    """The figures that are defined on the images as they are, with their intervals; all on the same draws."""
+    figures = [f for f in figures if f.used.any()]
+    values = {f.name: float(f.on(np.ones((1, len(groups))))[0]) for f in figures}
+    figures = [f for f in figures if np.isfinite(values[f.name])]
+    blocks: dict[str, list[Array]] = {f.name: [np.empty(0)] for f in figures}
     for draws in resample(groups, resamples, seed):
-        for n in both:
-            blocks[n].append(new[n].on(draws) - old[n].on(draws))
-    return {n: _metric(values[n], np.concatenate(blocks[n]), groups[old[n].used]) for n in both}
+        for f in figures:
+            blocks[f.name].append(f.on(draws))
+    return {f.name: _metric(values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
 
 
 def _shared(task: Task, other: Task) -> Task:
@@ -124,11 +135,12 @@ def _ratio_parts(task: Task) -> list[set[str]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Figure:
-    """A named statistic and which (N,) of the images take part in it."""
+    """A named statistic and which (N,) of the images take part in it; of a mean the values (N,), too."""
 
     name: str
     used: NDArray[np.bool_]
     statistic: Statistic
+    values: Array | None = None
 
     def on(self, draws: Array) -> Array:
         return self.statistic(draws[:, self.used])
@@ -143,7 +155,7 @@ def _metric(value: float, resampled: Array, groups: NDArray[np.str_]) -> Metric:
 def _mean(name: str, values: Array) -> _Figure:
     """Mean over the images whose value is not NaN."""
     used = np.isfinite(values)
-    return _Figure(name, used, partial(drawn_mean, values=values[used]))
+    return _Figure(name, used, partial(drawn_mean, values=values[used]), values)
 
 
 def _figures(scores: Sequence[ImageScores], task: Task) -> Iterator[_Figure]:

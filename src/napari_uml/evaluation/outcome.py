@@ -65,7 +65,7 @@ def judge_run(
     start, datasets = first_start(plan), [read_dataset(one) for one in plan.datasets]
     folder = next((one.folder for one in datasets if one.of_split("val")), datasets[0].folder)
     info = read_info(path)
-    reason = _why_uncalibrated(info, datasets)
+    reason = "" if info.calibration else _why_uncalibrated(info, datasets)
     if not reason and info.calibration is None:
         calibrate_weights(path, datasets, [read_dataset(one) for one in plan.mix_in])
     before = UMLPredictor.load(start) if start else None
@@ -82,7 +82,7 @@ def judge_run(
 
 
 def _why_uncalibrated(info: WeightsInfo, datasets: Sequence[Dataset]) -> str:
-    """Why a new model is not calibrated, as a sentence; empty when it is."""
+    """Why a new model cannot be calibrated, as a sentence; empty when it can."""
     labelled = sum(bool(record.label) for dataset in datasets for record in dataset.of_split("val"))
     if not gives_class_evidence(info):
         title = ARCHITECTURES[info.config.arch].title

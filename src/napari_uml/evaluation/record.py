@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, ValidationError
 
+from napari_uml.calibration import Estimate
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.files import replacing
@@ -14,20 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Metric(Settings):
-    """A figure with its bootstrap 95 % interval over groups.
+class Metric(Estimate):
+    """A figure with its bootstrap 95 % interval over groups, and the images that it was computed from."""
 
-    Attributes
-    ----------
-    value, low, high
-        `low <= value <= high`; the ends are None when no interval was asked for, or with fewer than two groups.
-    n
-        Images that it was computed from.
-    """
-
-    value: FiniteFloat
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
     n: int = Field(ge=1)
 
 

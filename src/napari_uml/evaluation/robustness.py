@@ -110,7 +110,7 @@ def conditions(
         for draw in range(draws)
     ]
     others = [Condition(kind=kind, strength=s) for kind, strengths in PANEL.items() for s in strengths]
-    return (Condition(kind=NOISE, strength=0.0, seed=seed), *noisy, *(others if panel else ()))
+    return (Condition(kind=NOISE, strength=0.0), *noisy, *(others if panel else ()))
 
 
 def measure(

@@ -72,8 +72,7 @@ def format_rows(result: Robustness) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for name, metric in rise_over_sigma(result).items():
-        between = "" if metric.low is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-        lines.append(f"{name} over sigma: {metric.value:.3f}{between}")
+        lines.append(f"{name} over sigma: {metric}")
     heading = f"{result.model} on {result.dataset}, {result.split}, {len(result.groups)} images"
     return "\n".join([heading, "", *lines])
 

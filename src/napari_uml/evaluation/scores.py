@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_uml.config import IGNORE
 from napari_uml.evaluation.measure import class_numbers, extent_ratio
 from napari_uml.evaluation.segmentation import confusion_matrix
 from napari_uml.evaluation.surface import SurfaceScores, surface_scores
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Measurement, Task
-
-IGNORE_INDEX = 255
-"""Pixels of a true mask that count nowhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +103,7 @@ def image_scores(
     class_probability, class_uncertainty
         (K,) p = alpha / T; u of the image.
     true_mask
-        (H, W) class numbers, `IGNORE_INDEX` where nobody knows (for distances and ratios: background in both masks);
+        (H, W) class numbers, `IGNORE` where nobody knows (for distances and ratios: background in both masks);
         None, or nothing known: not annotated.
     label
         True class, 0..K-1; None: not annotated.
@@ -126,7 +124,7 @@ def image_scores(
     if pixel_doubt is not None:
         _check_maps(mask, pixel_doubt, true_mask)
     compared = None
-    if true_mask is not None and bool((true_mask != IGNORE_INDEX).any()):
+    if true_mask is not None and bool((true_mask != IGNORE).any()):
         compared = _compare(task, true_mask, mask, pixel_uncertainty, distances, disputed, pixel_doubt)
     return ImageScores(
         group=group,
@@ -152,7 +150,7 @@ def _compare(
     disputed: NDArray[np.bool_] | None,
     doubt: NDArray[np.floating] | None,
 ) -> MaskScores:
-    known = true_mask != IGNORE_INDEX
+    known = true_mask != IGNORE
     wrong = (true_mask != mask)[known]
     confusion = confusion_matrix(true_mask[known], mask[known], len(task.seg_classes))
     truth, found = np.where(known, true_mask, 0), np.where(known, mask, 0)

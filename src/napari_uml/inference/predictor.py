@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from napari_uml.baselines.registry import make_network
-from napari_uml.data.resize import find_focus, to_image, to_input
-from napari_uml.data.scaling import check_pixels, scale_to_unit
+from napari_uml.data.resize import as_channels, find_focus, to_image, to_input
+from napari_uml.data.scaling import check_pixels
+from napari_uml.data.view import in_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
@@ -163,12 +164,11 @@ class UMLPredictor:
         corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
-        check_pixels(image, stack=stack)
+        pixels = in_unit(image, stack=stack)
         if roi is not None:
             check_pixels(_part(image, roi, stack), stack=stack, name="The rectangle")
         check_sigma(sigma)
         check_corruption(corruption)
-        pixels = _in_unit(image)
         for number, one in enumerate(pixels if stack else pixels[None]):
             yield self._predict_one(one, sigma, seed + number, roi, details, corruption)
 
@@ -179,7 +179,7 @@ class UMLPredictor:
         -------
         (S, S) or, of a colour image, (S, S, 3) in [0, 1]; it spans `looked_at`, or the whole image.
         """
-        pixels, box = _in_unit(image), prediction.looked_at[0]
+        pixels, box = in_unit(image), prediction.looked_at[0]
         part = pixels if box is None else pixels[box.slices]
         batch = self.network_input(part, prediction.sigma, prediction.seed, prediction.corruption).numpy()
         return batch[0] if image.ndim == 2 or self.info.task.channels == 1 else batch.transpose(1, 2, 0)
@@ -188,9 +188,7 @@ class UMLPredictor:
         self, pixels: NDArray[np.float32], sigma: float = 0.0, seed: int = 0, corruption: Corruption | None = None
     ) -> Tensor:
         """What the network gets to see of (H, W) or (H, W, 3) in [0, 1]: (3, S, S), corrupted, then with the noise."""
-        channels = self.info.task.channels
-        if channels == 1 and pixels.ndim == 3:
-            pixels = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        pixels = as_channels(pixels, self.info.task.channels)
         grey = pixels.ndim == 2
         image = to_input(pixels, self.info.image_size)
         if corruption is not None:
@@ -326,13 +324,6 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
         network = make_network(info.config, download=False)  # it has constants that no file holds
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()
-
-
-def _in_unit(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Pixels in [0, 1]; those of `read_image` as they are, which spares a sort of all of them."""
-    if image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1:
-        return image
-    return scale_to_unit(image)[0]
 
 
 def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:

@@ -28,7 +28,7 @@ _OF_ONE: Final[dict[str, Callable[[Network], nn.Module]]] = {
 
 
 def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto") -> UMLPredictor:
-    """A predictor that looks several times.
+    """A predictor that looks several times; it is not calibrated, whatever its models are.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", preci
     if way not in WAYS:
         raise ValueError(f"Expected a way among {', '.join(WAYS)}, got {way!r}.")
     paths = [find_weights(model) for model in models]
-    infos = [read_info(path) for path in paths]
+    # what a calibration says of evidence does not hold for the entropy of several looks
+    infos = [read_info(path).model_copy(update={"calibration": None}) for path in paths]
     if len({(info.task.model_dump_json(), info.image_size) for info in infos}) != 1:
         raise ValueError("Expected one or more models of the same task and input size, got none or different ones.")
     networks = [build_network(info, load_tensors(path)) for info, path in zip(infos, paths, strict=True)]

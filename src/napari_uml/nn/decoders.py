@@ -77,10 +77,10 @@ class MutualDecoder(nn.Module):
             nn.Conv2d(head_width, num_structures, 1, bias=False),
         )
 
-    def forward(self, mixed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """f^m_1..4 -> logits (B, Q, h1, w1) and the decoder's last features (B, C, h1, w1)."""
-        top = self.stages(mixed[3], mixed[:3])[-1]
-        return self.head(top), top
+    def forward(self, mixed: Sequence[Tensor]) -> Tensor:
+        """f^m_1..4 -> logits (B, Q, h1, w1)."""
+        logits: Tensor = self.head(self.stages(mixed[3], mixed[:3])[-1])
+        return logits
 
 
 class Navigation(NamedTuple):

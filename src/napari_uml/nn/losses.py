@@ -14,13 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_uml.config import IGNORE
 from napari_uml.nn.evidence import dirichlet, evidence_from_logits, full_precision, probability, strength
 
 if TYPE_CHECKING:
     from napari_uml.nn.output import UMLOutput
-
-IGNORE = 255
-"""Pixels of this number have no known structure; class labels below 0 are unknown, too."""
 
 WEIGHTS = {"mutual": 0.1, "class": 0.5, "mask": 0.4}
 """Weights of L_m, L_c and L_s in the total loss (Eq. 10)."""

@@ -83,7 +83,7 @@ class UMLNetwork(Network):
         x, size = self.prepare(image), image.shape[2:]
         class_features, mask_features = self.class_encoder(x), self.mask_encoder(x)
         mixed = [mix(c, s) for mix, c, s in zip(self.mixers, class_features, mask_features, strict=True)]
-        mutual_logits, _ = self.mutual(mixed)
+        mutual_logits = self.mutual(mixed)
         evidence = evidence_from_logits(mutual_logits)
         mutual_mask = dirichlet(evidence) if self.config.mask_source == "alpha" else evidence
         navigation = self.navigator(mask_features, mixed[3], mutual_mask, uncertainty(evidence))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from napari_uml.nn.encoders import Encoder
@@ -67,10 +66,9 @@ class Anchor:
         for name, place in self.places.items():
             place.copy_(places[name])
 
-    def __call__(self) -> Tensor:
-        """The term to add to the loss, a scalar."""
-        distances = [(p - self.places[name]).square().sum() for name, p in self._parameters.items()]
-        return self.weight * torch.stack(distances).sum()
+    def __call__(self) -> Tensor | float:
+        """The term to add to the loss, a scalar; 0 where everything that learns is new."""
+        return self.weight * sum((p - self.places[name]).square().sum() for name, p in self._parameters.items())
 
 
 def mixed(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -146,12 +146,12 @@ def _merged(base: TrainConfig, typed: Typed) -> TrainConfig:
 
 def _network(options: Typed, task: Task, origin: Origin | None) -> UMLConfig:
     sizes = len(task.cls_classes), len(task.seg_classes)
+    if origin is not None and "pretrained" in options:
+        raise ValueError("Expected either --pretrained or --from, got both; choose one start.")
     if origin is None or "preset" in options:
         network = preset(options.get("preset", "compact"), *sizes, pretrained=options.get("pretrained", False))
         network = UMLConfig.model_validate({**network.model_dump(), "arch": options.get("arch", "uml")})
         return _thawed(network) if "learn_norm" in options else network
-    if "pretrained" in options:
-        raise ValueError("Expected either --pretrained or --from, got both; choose one start.")
     if options.get("arch", origin.network.arch) != origin.network.arch:
         raise ValueError(
             f"Expected the architecture of the start weights, {origin.network.arch}, got {options['arch']}; leave "

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from napari_uml.config import IGNORE
 from napari_uml.data.augment import as_input
-from napari_uml.data.dataset import IGNORE
 from napari_uml.files import replacing
 from napari_uml.inference.page import fitted, tint
 

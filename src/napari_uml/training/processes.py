@@ -97,13 +97,16 @@ def make_fabric(config: TrainConfig, member: Member | None, *, some_unused: bool
     Raises
     ------
     DeviceError
-        When there is no such device, or fewer of them than processes.
+        When there is no such device, fewer of them than processes, or none that trains in this precision.
     """
     for name in ("lightning.fabric", "lightning.pytorch"):  # they bring handlers that print what they do
         logging.getLogger(name).setLevel(logging.WARNING)
     device = choose_device(config.device)
     kind, _, index = device.name.partition(":")
-    precision = PRECISIONS[choose_precision(config.precision, device.name)]
+    chosen = choose_precision(config.precision, device.name)
+    if (kind, chosen) == ("cpu", "fp16"):  # Fabric would train in bf16, and only warn
+        raise DeviceError("Expected bf16 or float32 to train on the CPU, got fp16; choose one of them, or auto.")
+    precision = PRECISIONS[chosen]
     if member is None:
         return Fabric(accelerator=kind, devices=[int(index)] if index else 1, precision=precision)
     available = {"cpu": member.world_size(), "cuda": torch.cuda.device_count()}.get(kind, 1)

@@ -116,7 +116,9 @@ class Trainer:
     def train_epoch(self, on_step: StepListener | None = None) -> EpochReport:
         """Train on every batch of an epoch, validate, write the checkpoints, report."""
         began = time.perf_counter()
-        with torch.random.fork_rng(devices=[]), memory_errors(self.config):
+        device = self.fabric.device
+        on_gpu = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=on_gpu), memory_errors(self.config):
             torch.manual_seed(derive_seed(self.config.seed, self.epoch, self.fabric.global_rank))
             losses = self._train_batches(on_step)
             trained = time.perf_counter() - began

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+from napari_uml.config import IGNORE
 from napari_uml.data.augment import as_input
-from napari_uml.data.dataset import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Score(NamedTuple):
-    """What epochs are compared by, in [0, 1], and its standard error over the images."""
+    """What epochs are compared by, in [0, 1], and its standard error over the images.
+
+    Two looks at one image, whole and at the crop around a small structure, count for one in the error.
+    """
 
     value: float
     error: float
@@ -39,8 +42,8 @@ class Validation(NamedTuple):
     score
         Made of them; None where neither structures nor classes are known.
     answered
-        (N,) how well each image is answered: mean Dice of the structures that it has; where no image has one, the
-        probability of its class. NaN where not known.
+        (N,) how well each image is answered, the mean of its looks: Dice of the structures that it has; where no image
+        has one, the probability of its class. NaN where not known.
     """
 
     metrics: dict[str, float]
@@ -65,7 +68,7 @@ def validate(
     forward
         (B, 3, S, S) -> output, without gradients.
     samples
-        To validate on; one at least.
+        To validate on; one at least. Those of one name are looks at one image.
     task, size, batch, device
         Names of the structures, side of the input, images at a time, and where.
     """
@@ -81,21 +84,22 @@ def validate(
             pixel_doubts.append(answer.uncertainty.mean(dim=(1, 2, 3)).cpu().numpy())
             found = output.mask_logits[0].argmax(1).cpu().numpy()
             overlaps += [_dice(mask, truth.numpy(), task) for mask, truth in zip(found, masks, strict=True)]
-    metrics, scores, answered = {}, [], np.full(len(samples), np.nan)
+    _, first, image = np.unique([sample.name for sample in samples], return_index=True, return_inverse=True)
+    metrics, scores, answered = {}, [], np.full(len(first), np.nan)
     if any(overlaps):
-        answered = np.array([np.mean(list(dice.values())) if dice else np.nan for dice in overlaps])
+        answered = _means(np.array([np.mean(list(dice.values())) if dice else np.nan for dice in overlaps]), image)
         for name in task.structures:
             if values := [dice[name] for dice in overlaps if name in dice]:
                 metrics[f"dice_present/{name}"] = float(np.mean(values))
-        scores.append(_dice_score(list(metrics.values()), overlaps))
+        scores.append(_dice_score(list(metrics.values()), answered[np.isfinite(answered)]))
     if probabilities:
         labels = np.array([sample.label for sample in samples])
         known, p = labels >= 0, np.concatenate(probabilities)
         if not any(overlaps):
-            answered = np.where(known, p[np.arange(labels.size), labels], np.nan)
+            answered = _means(np.where(known, p[np.arange(labels.size), labels], np.nan), image)
         if known.any():
             metrics["acc"] = float((p.argmax(1) == labels)[known].mean())
-        if (auc := _auc_score(p[known], labels[known])) is not None:
+        if (auc := _auc_score(p[known], labels[known], labels[first])) is not None:
             metrics["auc"] = auc.value
             scores.append(auc)
     means = {"u_image": doubts, "u_pixel": pixel_doubts}
@@ -114,21 +118,27 @@ def _dice(found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task) -> d
     return dice
 
 
-def _dice_score(means: Sequence[float], overlaps: Sequence[dict[str, float]]) -> Score:
+def _means(values: NDArray[np.floating], image: NDArray[np.integer]) -> NDArray[np.floating]:
+    """Means (N,) over the looks (V,) at each image that have a value; NaN where none has."""
+    there = np.isfinite(values)
+    sums, looks = (np.bincount(image[there], w, minlength=image.max() + 1) for w in (values[there], None))
+    return np.where(looks > 0, sums / np.maximum(looks, 1), np.nan)
+
+
+def _dice_score(means: Sequence[float], images: NDArray[np.floating]) -> Score:
     """Mean of the structures' Dice; a single image has no spread, and [0, 1] has none above 0.5."""
-    images = [float(np.mean(list(dice.values()))) for dice in overlaps if dice]
     spread = float(np.std(images, ddof=1)) if len(images) > 1 else 0.5
     return Score(float(np.mean(means)), spread / len(images) ** 0.5)
 
 
-def _auc_score(p: NDArray[np.floating], labels: NDArray[np.integer]) -> Score | None:
-    """Mean AUC of one class against the rest; None where the labels have one class only."""
+def _auc_score(p: NDArray[np.floating], labels: NDArray[np.integer], of_images: NDArray[np.integer]) -> Score | None:
+    """Mean AUC of one class against the rest, its error from the labels of the images (N,); None with one class."""
     found = []
     for k in range(p.shape[1]):
-        positive = int((labels == k).sum())
-        if 0 < positive < labels.size:
+        positive, negative = int((of_images == k).sum()), int(((of_images >= 0) & (of_images != k)).sum())
+        if positive and negative:
             auc = float(roc_auc_score(labels == k, p[:, k]))
-            found.append((auc, auc_error(auc, positive, labels.size - positive)))
+            found.append((auc, auc_error(auc, positive, negative)))
     return Score(*np.mean(found, axis=0).tolist()) if found else None
 
 

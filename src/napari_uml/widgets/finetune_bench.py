@@ -91,11 +91,6 @@ class FinetuneBench(QObject):
         self.refresh_runs()
 
     @property
-    def is_training(self) -> bool:
-        """Whether there is a training process."""
-        return self._process is not None
-
-    @property
     def is_measuring(self) -> bool:
         """Whether a few steps are being timed."""
         return self._measuring.is_busy

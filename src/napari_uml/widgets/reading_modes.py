@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_uml.data.scaling import check_pixels, scale_to_unit
+from napari_uml.data.view import LUMINANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from napari_uml.results import Box
 
 Colours = Literal["none", "all", "grey", "red", "green", "blue"]
-
-LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Shares of red, green and blue in the brightness."""
 
 _TITLES: dict[Colours, str] = {
     "none": "Grey",

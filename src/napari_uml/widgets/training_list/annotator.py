@@ -10,8 +10,8 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
+from napari_uml.config import IGNORE
 from napari_uml.data.annotate_next import Queue, Score
-from napari_uml.data.dataset import IGNORE
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.layers import mask_style
 from napari_uml.widgets.preferences import read_preferences

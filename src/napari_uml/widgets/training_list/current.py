@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_uml.data.dataset import IGNORE
+from napari_uml.config import IGNORE
 from napari_uml.widgets.layer_arrays import array_of, position_in, source_of
 from napari_uml.widgets.layers import CORRECTED, MARK, READING, is_result
 from napari_uml.widgets.reading_modes import possible_readings, take

@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_uml.data.dataset import IGNORE, DatasetInfo
+from napari_uml.config import IGNORE
+from napari_uml.data.dataset import DatasetInfo
 from napari_uml.data.kept import match_numbers
 from napari_uml.widgets.panel import add_row, fill, form
 from napari_uml.widgets.training_list.current import image_layers, labels_in_view, labels_layers, named_numbers

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from napari_uml.config import IGNORE
 from napari_uml.data.annotate_next import score_images
-from napari_uml.data.dataset import IGNORE
 from napari_uml.data.dicom import is_dicom
 from napari_uml.data.kept import what_is_kept
 from napari_uml.data.list_checks import find_problems
