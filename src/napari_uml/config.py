@@ -164,7 +164,7 @@ def preset(name: str, num_classes: int, num_structures: int, *, pretrained: bool
     ----------
     name
         `paper` (39.4 M parameters), `paper-as-printed` (the paper's text swaps the encoders), `compact`
-        (about 10 M parameters, for a laptop) or `light` (`compact` with the encoders EfficientNet-Lite0).
+        (8.7 M parameters, for a laptop) or `light` (`compact` with the encoders EfficientNet-Lite0).
     num_classes, num_structures
         K image classes and Q pixel classes, background included.
     pretrained

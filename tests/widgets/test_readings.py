@@ -90,6 +90,23 @@ def test_the_readout_has_every_number_and_dashes_without_a_pixel(predictor: Fake
     assert as_html(task, None).count("<tr>") == html.count("<tr>")
 
 
+def test_a_calibrated_model_says_how_often_such_a_pixel_is_wrong(predictor: FakePredictor) -> None:
+    knots = (Knot(uncertainty=0.0, chance=0.0, low=0.0, high=0.1), Knot(uncertainty=1.0, chance=0.8, low=0.3, high=0.9))
+    fitted = calibrated(0.5).model_copy(update={"structures": {"lesion": knots}})
+    result = answer(Image(RNG.random((8, 9))), predictor)
+    info = result.loaded.info.model_copy(update={"calibration": fitted})
+    result = replace(result, loaded=replace(result.loaded, info=info))
+    found, other = (pixel_at(result, tuple(np.argwhere(result.prediction.mask == number)[0])) for number in (1, 0))
+    assert found is not None
+    assert other is not None
+    assert found.wrong == pytest.approx(0.8 * found.uncertainty)
+    assert other.wrong is None  # the background has no map here
+    assert "<td align='right'>20%</td>" in as_html(info.task, found, calibrated=True)
+    assert "wrong in 20% of such pixels" in in_words(found)
+    assert "wrong" not in as_html(info.task, found) + in_words(other)
+    assert "wrong" in as_html(info.task, None, calibrated=True)
+
+
 OPINION = Opinion.from_evidence(("a", "b"), np.array([2.0, 1.0]))
 
 

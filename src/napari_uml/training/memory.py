@@ -58,7 +58,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, for the next step; for a training process alone.
 
     Every step frees and asks for the same hundreds of megabytes. glibc gives large blocks back to the system at once,
-    and the system clears each page anew when it is touched again: on a CPU that took about 30 % of a training step.
+    and the system clears each page anew when it is touched again, which on a CPU takes a good part of a training step.
 
     Returns
     -------

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TIP = (
     "Expected probability and belief of every structure at the pixel under the cursor; the beliefs and u sum to 1.\n"
     "Dissonance is high where the evidence speaks for several structures at once.\n"
+    "Wrong: how many pixels that were called so, with this u, were something else on the images that the model was\n"
+    "calibrated on.\n"
     "Bold: the structure in the final mask. The squares are the colours of the labels layer."
 )
 
@@ -32,6 +34,7 @@ class Legend(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._measure: Measure = "vacuity"
+        self._calibrated = False
         self._structures = QLabel(self)
         self._structures.setTextFormat(Qt.TextFormat.RichText)
         self._structures.setStyleSheet("font-size: 8pt;")
@@ -47,9 +50,9 @@ class Legend(QWidget):
             scale.addWidget(part)
         layout.addLayout(scale)
 
-    def set_task(self, task: Task, measure: Measure = "vacuity") -> None:
-        """Show the structures of a task, and what the uncertainty of the pixels is."""
-        self._task, self._measure = task, measure
+    def set_task(self, task: Task, measure: Measure = "vacuity", *, calibrated: bool = False) -> None:
+        """Show the structures of a task, what the uncertainty of the pixels is, and whether their errors are known."""
+        self._task, self._measure, self._calibrated = task, measure, calibrated
         self._scale_title.setText("Uncertainty  0" if measure == "vacuity" else "Entropy  0")
         self.set_pixel(None)
 
@@ -57,7 +60,7 @@ class Legend(QWidget):
         """Show the numbers of a pixel of that task; None: dashes."""
         if self._task is not None:
             names = "Structures: " + ", ".join(self._task.seg_classes[1:])
-            self._structures.setText(as_html(self._task, pixel, self._measure))
+            self._structures.setText(as_html(self._task, pixel, self._measure, calibrated=self._calibrated))
             self._structures.setAccessibleDescription(names if pixel is None else in_words(pixel))
 
 

@@ -20,7 +20,7 @@ from napari_uml.widgets.session import State, missing_input
 from napari_uml.widgets.trust_line import TrustLine
 
 if TYPE_CHECKING:
-    from napari_uml.config import Task
+    from napari_uml.weights import WeightsInfo
     from napari_uml.widgets.session import Result, Session
 
 EMPTY = "Press Run to see what the network believes."
@@ -68,7 +68,8 @@ class OpinionPanel(Panel):
 
     def _show_result(self) -> None:
         result = self.session.result
-        task = result.loaded.info.task if result else _task_of(self.session)
+        info = result.loaded.info if result else _info_of(self.session)
+        task = info.task if info else None
         idle = self.session.state is State.IDLE
         waiting = (missing_input(self.session) or EMPTY) if idle else "The network is looking at the image…"
         self.heading.setText(waiting)
@@ -76,8 +77,10 @@ class OpinionPanel(Panel):
         answers = result.prediction.answers if result else PARTS
         self.bars.setVisible(task is not None and "class" in answers)
         self.legend.setVisible(task is not None and "mask" in answers)
-        if task is not None:
-            self.legend.set_task(task, result.prediction.measure if result else "vacuity")
+        if info is not None:
+            measure = result.prediction.measure if result else "vacuity"
+            judged = info.calibration is not None and bool(info.calibration.structures)
+            self.legend.set_task(info.task, measure, calibrated=judged)
         self._show_volume()
         self._show_slice()
         self.origin.setText(origin(result) if result else "")
@@ -150,12 +153,12 @@ def origin(result: Result) -> str:
     return " · ".join(parts)
 
 
-def _task_of(session: Session) -> Task | None:
-    """What the chosen model looks for, as its file says; None when there is no file that can be read."""
+def _info_of(session: Session) -> WeightsInfo | None:
+    """What the chosen model's file says; None when there is no file that can be read."""
     entry = next((entry for entry in session.models if entry.name == session.model), None)
     if entry is None or entry.path is None:
         return None
     try:
-        return read_info(entry.path).task
+        return read_info(entry.path)
     except WeightsError:
         return None

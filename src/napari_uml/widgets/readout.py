@@ -40,6 +40,8 @@ class PixelOpinion:
         Number of the structure in the final mask S.
     measure
         What the uncertainty is; without evidence the beliefs are the probabilities, and have no dissonance to show.
+    wrong
+        Share of the calibration images' pixels called so, with this u, that were something else; None: not calibrated.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class PixelOpinion:
     dissonance: float
     predicted: int
     measure: Measure = "vacuity"
+    wrong: float | None = None
 
 
 def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
@@ -82,9 +85,13 @@ def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
     belief = prediction.pixel_belief[(*at[:-2], slice(None), row, column)]
     uncertainty = float(prediction.pixel_uncertainty[at])
     probability = belief + np.float32(uncertainty / len(belief)) if prediction.measure == "vacuity" else belief
+    predicted, calibration = int(prediction.mask[at]), result.loaded.info.calibration
+    called, wrong = prediction.structure_names[predicted], None
+    if calibration is not None and called in calibration.structures:
+        wrong = float(calibration.pixel_chance(called, np.array(uncertainty)))
     return PixelOpinion(
         prediction.structure_names, probability, belief, uncertainty,
-        float(dissonance(belief[:, None])[0]), int(prediction.mask[at]), prediction.measure,
+        float(dissonance(belief[:, None])[0]), predicted, prediction.measure, wrong,
     )  # fmt: skip
 
 
@@ -96,10 +103,11 @@ def _bounds(result: Result) -> tuple[int, int, int, int]:
     return 0, 0, height, width
 
 
-def as_html(task: Task, pixel: PixelOpinion | None, measure: Measure = "vacuity") -> str:
+def as_html(task: Task, pixel: PixelOpinion | None, measure: Measure = "vacuity", *, calibrated: bool = False) -> str:
     """A table of three rows: the structures with their colours, probabilities, beliefs; the mask's one is bold.
 
-    Without a pixel the numbers are dashes. A model without evidence has no beliefs, and the entropy for u.
+    Without a pixel the numbers are dashes. A model without evidence has no beliefs, and the entropy for u; one that is
+    calibrated has a column for the chance that the pixel is something else.
     """
     if measure == "entropy":
         numbers = [NOTHING] * (len(task.seg_classes) + 1)
@@ -114,6 +122,9 @@ def as_html(task: Task, pixel: PixelOpinion | None, measure: Measure = "vacuity"
         ends = [f"{pixel.uncertainty:.2f}", f"{pixel.dissonance:.2f}"]
         rows.append(["probability", *(f"{value:.2f}" for value in pixel.probability), "", ""])
         rows.append(["belief", *(f"{value:.2f}" for value in pixel.belief), *ends])
+    if calibrated:
+        wrong = NOTHING if pixel is None or pixel.wrong is None else f"{pixel.wrong:.0%}"
+        rows = [[*row, end] for row, end in zip(rows, ("wrong", wrong, ""), strict=True)]
     return _table(rows, pixel)
 
 
@@ -141,4 +152,6 @@ def in_words(pixel: PixelOpinion) -> str:
     parts = (f"{n} {p:.2f}" for n, p in zip(pixel.names, pixel.probability, strict=True))
     if pixel.measure == "entropy":
         return f"Probability: {', '.join(parts)}; entropy {pixel.uncertainty:.2f}."
-    return f"Probability: {', '.join(parts)}; uncertainty {pixel.uncertainty:.2f}, dissonance {pixel.dissonance:.2f}."
+    wrong = "" if pixel.wrong is None else f"; wrong in {pixel.wrong:.0%} of such pixels"
+    doubts = f"uncertainty {pixel.uncertainty:.2f}, dissonance {pixel.dissonance:.2f}"
+    return f"Probability: {', '.join(parts)}; {doubts}{wrong}."
