@@ -63,6 +63,7 @@ class Chooser(QWidget):
         super().__init__()
         self.folder = folder
         self.stopped = 0
+        self.unsaved = ""
 
     def refresh_models(self) -> None:
         pass
@@ -406,7 +407,7 @@ def test_floating_dock_asks_for_its_window_and_tells_it_of_new_models(
         window.show()
     refreshed: list[str] = []
     monkeypatch.setattr(analyse.bench, "refresh_models", lambda: refreshed.append("models"))
-    dock.bench.models_changed.emit("tuned")
+    dock.bench.models_changed.emit("", "tuned")
     dock.bench.wanted.emit("tuned")
     assert refreshed == ["models", "models"]
     assert analyse.session.model == "tuned"
@@ -594,13 +595,30 @@ def test_new_model_is_renamed_and_deleted(make_dock: Any, own_model: str, monkey
     dock = make_dock(None)
     panel = shown(dock, own_model)
     monkeypatch.setattr(finetune_result_panel.QInputDialog, "getText", lambda *_, **__: ("clinic", True))
+    dock.bench.report(ValueError("an older message"))
+    changed: list[tuple[str, str]] = []
+    dock.bench.models_changed.connect(lambda *names: changed.append(names))
     panel.rename.click()
     assert dock.session.installed == "clinic"
     assert "clinic" in [entry.name for entry in list_models()]
+    assert changed == [(own_model, "clinic")]
+    assert dock.session.message.text == f"{own_model} is called clinic now."
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
     panel.delete.click()
     assert "clinic" not in [entry.name for entry in list_models()]
     assert not panel.use.isEnabled()
+
+
+def test_dock_with_unsaved_labels_asks_before_it_closes(make_dock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dock = make_dock(None)
+    dock.training_list.unsaved = "scan.png"
+    asked: list[str] = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: asked.append(words[2]) or QMessageBox.StandardButton.No)
+    assert not dock.close()
+    assert "scan.png were changed and are not saved" in asked[0]
+    dock.training_list.unsaved = ""
+    assert dock.close()
+    assert len(asked) == 1
 
 
 def test_name_that_is_taken_is_refused(make_dock: Any, own_model: str, monkeypatch: pytest.MonkeyPatch) -> None:

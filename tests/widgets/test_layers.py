@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.layer_arrays import position_in, source_of
-from napari_uml.widgets.layers import ResultLayers
+from napari_uml.widgets.layers import ResultLayers, is_result
 from napari_uml.widgets.session import Result, Session
 
 if TYPE_CHECKING:
@@ -93,6 +93,25 @@ def test_a_painted_layer_is_the_users(viewer: ViewerModel, layers: ResultLayers,
     corrected = painted.data.copy()
     layers.show(image, answer(image, predictor))
     np.testing.assert_array_equal(painted.data, corrected)
+    assert sum(layer.name.startswith("scan structures") for layer in viewer.layers) == 2
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_layer_that_a_program_corrected_is_the_users(
+    viewer: ViewerModel, layers: ResultLayers, predictor: FakePredictor, replaced: bool
+) -> None:
+    image = viewer.add_image(RNG.random((8, 9)), name="scan")
+    layers.show(image, answer(image, predictor))
+    corrected = viewer.layers["scan structures"]
+    if replaced:
+        corrected.data = 1 - corrected.data
+    else:
+        corrected.data[2, 3] = 1 - corrected.data[2, 3]
+        corrected.refresh()
+    expected = corrected.data.copy()
+    layers.show(image, answer(image, predictor))
+    np.testing.assert_array_equal(corrected.data, expected)
+    assert not is_result(corrected)
     assert sum(layer.name.startswith("scan structures") for layer in viewer.layers) == 2
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QLocale, QPoint, QPointF, Qt
 from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
 
@@ -17,6 +17,7 @@ from napari_uml.evaluation.sweep import SIGMAS
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.results import Box, Corruption
 from napari_uml.widgets import slices_panel, sweep_plot
+from napari_uml.widgets.amount import Amount
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.noise_panel import NoisePanel
 from napari_uml.widgets.run_panel import RunPanel
@@ -331,6 +332,31 @@ def test_a_sweep_is_shown_with_its_image_alone(
     assert not sweeper.plot.isHidden()
     first.data = RNG.random((32, 40))
     assert sweeper.plot.isHidden()
+
+
+def test_an_answer_that_comes_back_with_its_image_has_the_setting_of_now(
+    qtbot: QtBot, dock: AnalyseWidget, viewer: ViewerModel, panel: NoisePanel
+) -> None:
+    first = viewer.add_image(RNG.random((32, 40)), name="first")
+    after(qtbot, dock, dock.panels[RunPanel].run.click)
+    viewer.add_image(RNG.random((32, 40)), name="second")
+    after(qtbot, dock, lambda: panel.sigma.spin.setValue(0.15))
+    after(qtbot, dock, lambda: dock.bench.choose_image(first))
+    assert dock.session.result.request.source.name == "first"
+    assert dock.session.result.prediction.sigma == 0.15
+
+
+def test_numbers_have_a_point_in_every_language(panel: NoisePanel) -> None:
+    before = QLocale()
+    try:
+        QLocale.setDefault(QLocale("de_DE"))
+        amount = Amount()
+    finally:
+        QLocale.setDefault(before)
+    amount.set_range(0, 0.3, 0.01, 3)
+    amount.spin.lineEdit().setText("0.05")
+    amount.spin.interpretText()
+    assert amount.value() == 0.05
 
 
 def test_a_sweep_without_pyqtgraph_says_what_to_do(

@@ -21,6 +21,7 @@ from napari_uml.widgets.measurements_panel import MeasurementsPanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
 from napari_uml.widgets.panel import Section
 from napari_uml.widgets.places_panel import PlacesPanel
+from napari_uml.widgets.reading_modes import possible_readings
 from napari_uml.widgets.run_panel import RunPanel
 from napari_uml.widgets.slices_panel import SlicesPanel, curves
 
@@ -113,6 +114,51 @@ def test_the_pixel_at_the_cursor_is_read(qtbot: QtBot, viewer: ViewerModel, dock
     assert panel.pixel().predicted == dock.session.result.prediction.mask[5, 7]
     viewer.cursor.position = (5, 7)
     assert panel.pixel() is None
+
+
+@pytest.mark.parametrize("shapes", [[(32, 40), (32, 40, 3)], [(32, 40), (3, 32, 40)], [(3, 32, 40), (32, 40)]])
+def test_an_image_of_another_kind_starts_without_the_answer_about_the_last_one(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, shapes: list[tuple[int, ...]]
+) -> None:
+    first = viewer.add_image(RNG.random(shapes[0]), rgb=shapes[0][-1] == 3)
+    dock.session.reading = possible_readings(first.data.shape, first.rgb)[-1]
+    dock.panels[OpinionPanel].legend.isVisible = lambda: True  # as in a window, the cursor over the picture
+    dock.panels[OpinionPanel].isVisible = lambda: True
+    viewer.cursor.position = (0.0,) * first.ndim
+    run(qtbot, dock)
+    other = viewer.add_image(RNG.random(shapes[1]), rgb=shapes[1][-1] == 3)
+    assert dock.session.result is None
+    assert "Press Run" in dock.panels[OpinionPanel].heading.text()
+    run(qtbot, dock)
+    assert dock.session.result.request.source.key == str(other.unique_id)
+    dock.bench.choose_image(first)
+    assert dock.session.result.request.source.key == str(first.unique_id)
+
+
+def test_the_answer_about_one_slice_says_which(qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget) -> None:
+    viewer.add_image(RNG.random((5, 32, 40)))
+    viewer.dims.set_point(0, 3)
+    run(qtbot, dock)
+    viewer.dims.set_point(0, 1)
+    assert dock.panels[OpinionPanel].heading.text() == "Slice 3 · Most belief: <b>benign</b>"
+
+
+def test_layers_go_along_with_an_image_that_moves_and_away_with_pixels_that_change(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    dock.panels[ExtraPanel].boxes["Belief per structure"].setChecked(True)
+    image = viewer.add_image(RNG.random((32, 40)), name="scan")
+    run(qtbot, dock)
+    viewer.layers["scan structures"].paint((4, 4), 1)
+    image.scale, image.translate, image.rotate = (0.5, 0.5), (3, 4), 30
+    for layer in viewer.layers:
+        assert tuple(layer.data_to_world((5, 7))) == pytest.approx(tuple(image.data_to_world((5, 7)))), layer.name
+    image.data = image.data[::-1]
+    assert [layer.name for layer in viewer.layers] == ["scan", "scan structures"]  # the corrected one stays
+    assert dock.panels[ExtraPanel].boxes["Belief per structure"].isChecked()
+    assert dock.session.result is None
+    run(qtbot, dock)
+    assert "scan belief lesion" in viewer.layers
 
 
 def test_measurements_follow_the_slider_and_can_be_copied_and_saved(
@@ -265,8 +311,10 @@ def test_a_further_layer_that_the_user_deletes_stays_away(
     box.setChecked(True)
     viewer.add_image(RNG.random((32, 40)), name="scan")
     run(qtbot, dock)
+    dock.panels[ExtraPanel]._roles["Belief per structure"].add("belief other")
     viewer.layers.remove("scan belief lesion")
     assert not box.isChecked()
+    qtbot.waitUntil(lambda: not dock.panels[ExtraPanel]._roles["Belief per structure"])
     run(qtbot, dock)
     assert "scan belief lesion" not in viewer.layers
 

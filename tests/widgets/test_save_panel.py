@@ -232,7 +232,7 @@ def test_a_layer_without_a_file_is_repeated_from_the_saved_input(
     assert copied(qtbot, dock, "python") == ""
     assert "did not come from a file: press Save" in dock.session.message.text
     folder = saved(qtbot, dock, tmp_path)
-    assert (folder / "input.tif").exists()
+    assert (folder / "input-made.tif").exists()
     names: dict[str, Any] = {}
     exec(copied(qtbot, dock, "python"), names)
     assert_same(names["prediction"], shown)

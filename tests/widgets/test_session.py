@@ -12,7 +12,7 @@ from napari_uml.results import Box
 from napari_uml.weights import ModelEntry
 from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.reading_modes import Reading
-from napari_uml.widgets.session import Message, Progress, Result, Session, Source, State, ready_reason
+from napari_uml.widgets.session import Message, Progress, Result, Session, Source, State, ready_reason, same_pixels
 
 if TYPE_CHECKING:
     from conftest import FakePredictor
@@ -59,6 +59,38 @@ def test_the_reason_names_what_is_missing(session: Session, change: dict[str, ob
 def test_no_request_without_an_image() -> None:
     with pytest.raises(ValueError, match="Open an image"):
         Session().request()
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"sigma": 0.1, "details": True}, True),
+        ({"position": (2, 4, 4)}, True),  # the slider of the slices alone counts
+        ({"position": (3, 0, 0)}, False),
+        ({"slices": "all"}, False),
+        ({"area": "rectangle", "box": Box(0, 0, 4, 4)}, False),
+        ({"reading": Reading("none", stack_axis=1)}, False),
+    ],
+)
+def test_a_sweep_belongs_to_the_answer_about_the_same_pixels(
+    session: Session, changes: dict[str, object], same: bool
+) -> None:
+    session.choose(STACK, (2, 0, 0))
+    before = session.request()
+    for name, value in changes.items():
+        setattr(session, name, value)
+    assert same_pixels(before, session.request()) == same
+
+
+def test_another_layer_comes_at_once_with_all_that_belongs_to_it(session: Session) -> None:
+    session.message, seen = Message("about the image"), []
+    for name in ("source", "reading", "position", "message", "result"):
+        getattr(session.events, name).connect(
+            lambda: seen.append((session.source, session.reading, session.position, session.message))
+        )
+    session.choose(STACK, (2, 0, 0))
+    assert seen[0] == (STACK, Reading("none", stack_axis=0), (2, 0, 0), None)
+    assert {*seen} == {seen[0]}
 
 
 def test_a_request_holds_every_choice(session: Session) -> None:

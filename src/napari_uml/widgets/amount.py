@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QPoint, QRect, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QLocale, QObject, QPoint, QRect, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QPainter, QPalette
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -33,6 +33,7 @@ class Amount(QWidget):
         self.slider = _Slider(Qt.Orientation.Horizontal)
         self.spin = QDoubleSpinBox()
         self.spin.setKeyboardTracking(False)
+        self.spin.setLocale(QLocale.c())  # a point, as in every other number here, whatever the system's language
         self._marks = _Marks(self.slider)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

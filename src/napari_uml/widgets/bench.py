@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from napari_uml.widgets.jobs import Job
     from napari_uml.widgets.session import Predictor, Request
 
+PLACES = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""Events of a layer that lies elsewhere now."""
 QUICK = 1.0
 """An answer that takes fewer seconds comes at once."""
 
@@ -62,6 +64,8 @@ class Bench(QObject):
     ----------
     images_changed
         Emitted when image or Shapes layers were added, removed, renamed or moved.
+    moved
+        Emitted when the image of the result that is shown lies elsewhere now, or has pixels of another size.
     finished
         Emitted when a run has ended and its answer, if there is one, is shown.
     closing
@@ -69,6 +73,7 @@ class Bench(QObject):
     """
 
     images_changed = Signal()
+    moved = Signal()
     finished = Signal()
     closing = Signal()
 
@@ -116,8 +121,10 @@ class Bench(QObject):
 
     def choose_image(self, layer: Layer | None) -> None:
         """Choose the layer to analyse."""
-        self.session.choose(None if layer is None else source_of(layer))
-        self._on_dims()
+        if layer is None:
+            self.session.choose(None)
+        else:
+            self.session.choose(source_of(layer), position_in(layer, self.viewer.dims.point))
         self.update_box()
 
     def choose_shapes(self, layer: Layer | None) -> None:
@@ -151,10 +158,12 @@ class Bench(QObject):
             session.models = list_models()
         except WeightsError as error:
             self.report(error)
-        names = [entry.name for entry in session.models]
-        if session.model not in names:
+        names, gone = [entry.name for entry in session.models], session.model
+        if gone not in names:
             usable = [entry.name for entry in session.models if entry.path is not None and not entry.problem]
             session.model = next(iter(usable or names), "")
+            if gone and session.model:
+                session.message = Message(f"There is no model {gone} on this computer; {session.model} is chosen now.")
 
     def run(self) -> None:
         """Analyse what is chosen; nothing happens while a run is in progress."""
@@ -238,7 +247,9 @@ class Bench(QObject):
     def _on_layers(self) -> None:
         """Follow the layer list: watch new layers, let go of those that went, choose another image when it went."""
         present = list(self.viewer.layers)
-        for layer in [layer for layer in self._watched if layer not in present]:
+        gone = [layer for layer in self._watched if layer not in present]
+        was_running = any(self._drop_run_on(layer) for layer in gone)
+        for layer in gone:
             self._unwatch(layer)
         for layer in [layer for layer in present if layer not in self._watched]:
             self._watch(layer)
@@ -246,6 +257,8 @@ class Bench(QObject):
             self.shapes = next(iter(self.shapes_layers), None)
         if self.image is None:
             self.choose_image(next(iter(self.images), None))
+        if was_running:
+            self.session.message = Message("The image was removed during the run.")
         self.images_changed.emit()
 
     def _watch(self, layer: Layer) -> None:
@@ -253,17 +266,22 @@ class Bench(QObject):
         layer.events.name.connect(self._on_renamed)
         if isinstance(layer, Shapes):
             layer.events.data.connect(self.update_box)
+            layer.events.highlight.connect(self.update_box)
         elif isinstance(layer, Image) and not is_result(layer):
             layer.events.data.connect(self._on_data)
+            for name in PLACES:
+                layer.events[name].connect(self._on_moved)
 
     def _unwatch(self, layer: Layer) -> None:
         self._watched.remove(layer)
         layer.events.name.disconnect(self._on_renamed)
         if isinstance(layer, Shapes):
             layer.events.data.disconnect(self.update_box)
+            layer.events.highlight.disconnect(self.update_box)
         elif isinstance(layer, Image) and not is_result(layer):
             layer.events.data.disconnect(self._on_data)
-            self._drop_run_on(layer, "The image was removed during the run.")
+            for name in PLACES:
+                layer.events[name].disconnect(self._on_moved)
             self.session.forget(str(layer.unique_id))
             self.layers.forget(str(layer.unique_id))
 
@@ -272,19 +290,31 @@ class Bench(QObject):
             self.session.choose(source_of(self.image))
         self.images_changed.emit()
 
+    def _on_moved(self, event: Any) -> None:
+        """The image lies elsewhere now, and what is shown of it goes along."""
+        result = self.session.kept.get(str(event.source.unique_id))
+        if result is not None:
+            self.layers.move(event.source, result)
+            if self.session.result is result:
+                self.moved.emit()
+
     def _on_data(self, event: Any) -> None:
         """The pixels were replaced: an answer about the old ones is no answer any more."""
         layer = event.source
-        self._drop_run_on(layer, "The image changed during the run; press Run again.")
-        self.layers.cancel(str(layer.unique_id))
+        was_running = self._drop_run_on(layer)
         self.session.forget(str(layer.unique_id))
+        self.layers.remove(layer)
         if self.image == layer:  # a viewer hands out proxies, which are equal but not the same
             self.choose_image(layer)
+        if was_running:
+            self.session.message = Message("The image changed during the run; press Run again.")
 
-    def _drop_run_on(self, layer: Layer, why: str) -> None:
-        if layer == self._running_on:
-            self.runner.drop()
-            self.session.message = Message(why)
+    def _drop_run_on(self, layer: Layer) -> bool:
+        """Drop the run that is about a layer, if one is."""
+        if layer != self._running_on:
+            return False
+        self.runner.drop()
+        return True
 
     def _on_active(self) -> None:
         """Choose the image that the user clicked on in the layer list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout
 
 from napari_uml.widgets.extra_layers import EXTRA_KINDS, ExtraKind
@@ -50,6 +50,9 @@ class ExtraPanel(Panel):
         for kind in EXTRA_KINDS:
             self.boxes[kind.text].toggled.connect(partial(self._on_toggled, kind))
         self.session.events.result.connect(self._show_result)
+        self._unticked: list[ExtraKind] = []
+        self._later = QTimer(self, singleShot=True)
+        self._later.timeout.connect(self._hide_unticked)
         self.bench.viewer.layers.events.removed.connect(self._on_removed)
 
     def _on_toggled(self, kind: ExtraKind, ticked: bool) -> None:
@@ -91,12 +94,20 @@ class ExtraPanel(Panel):
             self.bench.layers.hide_extra(role)
 
     def _on_removed(self, event: Any) -> None:
-        """Untick what the user deleted by hand."""
+        """Untick what the user deleted by hand; what else the box has shown goes, too."""
         role = event.value.metadata.get(MARK, {}).get("role")
-        for text, roles in self._roles.items():
-            if role in roles:
-                with QSignalBlocker(self.boxes[text]):
-                    self.boxes[text].setChecked(False)
+        if self.session.result is None:  # the image changed, and took its layers with it
+            return
+        for kind in EXTRA_KINDS:
+            if role in self._roles[kind.text] and self.boxes[kind.text].isChecked():
+                with QSignalBlocker(self.boxes[kind.text]):
+                    self.boxes[kind.text].setChecked(False)
+                self._unticked.append(kind)
+                self._later.start()  # when the viewer has let go of the first one
+
+    def _hide_unticked(self) -> None:
+        while self._unticked:
+            self._hide(self._unticked.pop())
 
     def _tell(self, text: str) -> None:
         self.note.setText(text)

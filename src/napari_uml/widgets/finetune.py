@@ -47,8 +47,8 @@ class FinetuneWidget(QWidget):
     viewer
         The napari viewer that it works on.
     training_list
-        What is trained on: a `TrainingListPanel`, or for tests a widget with its `folder`, `changed`, `refresh_models`,
-        `set_trained_on` and `stop`.
+        What is trained on: a `TrainingListPanel`, or for tests a widget with its `folder`, `changed`, `unsaved`,
+        `refresh_models`, `set_trained_on` and `stop`.
     session
         The state to start from; a new one by default.
     launch, judging
@@ -104,13 +104,20 @@ class FinetuneWidget(QWidget):
         return Section(panel.title, panel, panel.expanded) if panel.title else panel
 
     def may_close(self) -> bool:
-        """Whether the dock may go: nothing is going on, or the user agrees to stop it."""
-        question = QUESTIONS.get(self.session.stage)
-        return question is None or QMessageBox.question(self, "Training", question) == QMessageBox.StandardButton.Yes
+        """Whether the dock may go: nothing is going on and all is saved, or the user agrees to stop and to lose it."""
+        questions = self._questions()
+        return not questions or (
+            QMessageBox.question(self, "Fine-tune", "\n\n".join(questions)) == QMessageBox.StandardButton.Yes
+        )
+
+    def _questions(self) -> list[str]:
+        going_on, unsaved = QUESTIONS.get(self.session.stage, ""), self.training_list.unsaved
+        painted = f"The labels of {unsaved} were changed and are not saved. Close without them?" if unsaved else ""
+        return [question for question in (going_on, painted) if question]
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Ask before the window that the dock is in is closed; napari may ask after us, and stay open."""
-        if watched is self._window and event.type() == QEvent.Type.Close and self.session.stage is not Stage.IDLE:
+        if watched is self._window and event.type() == QEvent.Type.Close and self._questions():
             if not self.may_close():
                 event.ignore()
                 return True
@@ -154,10 +161,12 @@ class FinetuneWidget(QWidget):
     def _on_stage(self, stage: Stage) -> None:
         self.training_list.set_trained_on(stage is not Stage.IDLE)
 
-    def _on_models(self, name: str) -> None:
-        """Offer the new model in the training list and in the Analyse docks at once."""
+    def _on_models(self, before: str, name: str) -> None:
+        """Offer the models in the training list and in the Analyse docks at once; what was renamed stays chosen."""
         self.training_list.refresh_models()
         for dock in main_window(self).findChildren(AnalyseWidget):
+            if before and name and dock.session.model == before:
+                dock.session.model = name
             dock.bench.refresh_models()
 
     def _on_use(self, name: str) -> None:

@@ -68,7 +68,7 @@ class FinetuneBench(QObject):
 
     closing = Signal()
     measuring_changed = Signal()
-    models_changed = Signal(str)
+    models_changed = Signal(str, str)
     wanted = Signal(str)
 
     def __init__(
@@ -287,7 +287,7 @@ class FinetuneBench(QObject):
         session = self.session
         session.comparison, session.installed = comparison, self._wanted_name
         self.refresh_models()
-        self.models_changed.emit(session.installed)
+        self.models_changed.emit("", session.installed)
 
     def _on_judge_ended(self) -> None:
         if self.session.stage is Stage.JUDGING:

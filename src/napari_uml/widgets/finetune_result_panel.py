@@ -172,9 +172,10 @@ class ResultPanel(Panel):
         except (UMLError, ValueError) as error:
             self.bench.report(error)
             return
-        self.session.installed = name
+        before, self.session.installed = self.session.installed, name
+        self.session.message = Message(f"{before} is called {name} now." if name else f"Deleted {before}.")
         self.bench.refresh_models()
-        self.bench.models_changed.emit(name)
+        self.bench.models_changed.emit(before, name)
 
     def _on_keep(self) -> None:
         name, done = QInputDialog.getText(self, "Add to your models", "Name", text=self.session.name)

@@ -125,7 +125,8 @@ class TrainPanel(Panel):
     def _show_message(self) -> None:
         message, reason = self.session.message, not_ready(self.session)
         idle = self.session.stage is Stage.IDLE
-        words = {Stage.TRAINING: "", Stage.STOPPING: "Saving the best epoch…"}
+        saves = "Saving the best epoch…" if self.session.step.epoch > 1 else "Stopping…"
+        words = {Stage.TRAINING: "", Stage.STOPPING: saves}
         words[Stage.JUDGING] = "Comparing with the start model on the validation images…"
         text = message.text if message else (reason if idle else words[self.session.stage])
         self._told.setVisible(bool(text))

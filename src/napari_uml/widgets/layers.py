@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import zlib
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -25,8 +26,16 @@ MARK = "napari-uml"
 """Key of a layer's metadata that says which result it shows, so that a reopened dock finds it again."""
 CORRECTED = "napari-uml corrected"
 """Key that takes the place of `MARK` when the user paints on the layer, which is theirs from then on."""
+WRITTEN = "napari-uml written"
+"""Key of a labels layer's metadata with the checksum of what was last written, which tells corrections made by a
+program from what the network said."""
 READING = "napari-uml reading"
 """Key of a layer's metadata that says how the image was read, see `Reading`."""
+
+OWN_PLACE: Final = ("network input",)
+"""Roles of layers with a grid of their own, which whoever shows them keeps in place."""
+KEPT_TRUE: Final = ("colormap", "features")
+"""Parts of a layer's style that go with its data; the others the user may have changed."""
 
 UNCERTAINTY_COLORS = np.array(
     [
@@ -91,7 +100,7 @@ class ResultLayers:
         """
         prediction, task = result.prediction, result.loaded.info.task
         if "mask" not in prediction.answers:
-            self._remove(source)
+            self._remove_shown(source)
             return
         self._put(source, result, "uncertainty", prediction.pixel_uncertainty, uncertainty_style())
         self._put(source, result, "structures", prediction.mask.copy(), mask_style(task))
@@ -127,6 +136,23 @@ class ResultLayers:
             if layer.metadata.get(MARK, {}).get("role") == role:
                 self._viewer.layers.remove(layer)
 
+    def move(self, source: Layer, result: Result) -> None:
+        """Bring the layers that show a result of `source` to where it lies now, also those the user painted on."""
+        where = _placed(np.zeros(result.prediction.mask.shape, np.uint8), source, result)[1]
+        for layer in self._viewer.layers:
+            mark = layer.metadata.get(MARK) or layer.metadata.get(CORRECTED) or {}
+            if mark.get("of") == str(source.unique_id) and mark.get("role") not in OWN_PLACE:
+                _set(layer, where)
+
+    def remove(self, source: Layer) -> None:
+        """Remove every layer that shows a result of `source`; those that the user painted on stay."""
+        key = str(source.unique_id)
+        self._waiting = {known: add for known, add in self._waiting.items() if known[0] != key}
+        for layer in [layer for layer in self._viewer.layers if layer.metadata.get(MARK, {}).get("of") == key]:
+            if not _hand_over_if_changed(layer):
+                self._viewer.layers.remove(layer)
+        self.forget(key)
+
     def cancel(self, key: str) -> None:
         """Add nothing more about a layer that is gone or shows something else now; what was added is still shown."""
         kept = {known: add for known, add in self._waiting.items() if known[0] != key or known in self._layers}
@@ -137,7 +163,7 @@ class ResultLayers:
         self.cancel(key)
         self._layers = {known: layer for known, layer in self._layers.items() if known[0] != key}
 
-    def _remove(self, source: Layer) -> None:
+    def _remove_shown(self, source: Layer) -> None:
         self.cancel(str(source.unique_id))
         for role in ("uncertainty", "structures"):
             layer = self.get(source, role)
@@ -153,9 +179,11 @@ class ResultLayers:
         data, where = _placed(array, source, result)
         metadata = {MARK: {"of": key[0], "role": role}, READING: result.request.reading}
         layer = self.get(source, role)
+        if layer is not None and _hand_over_if_changed(layer):
+            layer = None
         if layer is not None and layer.ndim == data.ndim:
             _update(layer, data, where, style)
-            layer.metadata = {**layer.metadata, **metadata}
+            layer.metadata = {**layer.metadata, **metadata, WRITTEN: _checksum(layer)}
             self._layers[key] = layer
             return
         self._layers.pop(key, None)
@@ -177,6 +205,7 @@ class ResultLayers:
             known = {name: value for name, value in style.items() if name != "contour"}
             layer = Labels(data, visible=False, **given, **known)
             layer.contour = style.get("contour", 0)
+            layer.metadata[WRITTEN] = _checksum(layer)
             layer.events.paint.connect(_hand_over)
         else:
             layer = Image(data, visible=False, **given, **style)
@@ -188,11 +217,29 @@ class ResultLayers:
 
 def _update(layer: Layer, data: NDArray[Any], where: dict[str, Any], style: dict[str, Any]) -> None:
     layer.data = data
-    for name, value in (*where.items(), *((n, v) for n, v in style.items() if n in ("colormap", "features"))):
-        if not _has(layer, name, value):  # every change draws the layer anew
-            setattr(layer, name, value)
+    _set(layer, {**where, **{name: value for name, value in style.items() if name in KEPT_TRUE}})
     if isinstance(layer, Labels):
         layer.events.paint.connect(_hand_over)  # a copy that the user made has the mark, but not this; never twice
+
+
+def _set(layer: Layer, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if not _has(layer, name, value):  # every change draws the layer anew
+            setattr(layer, name, value)
+
+
+def _checksum(layer: Layer) -> int | None:
+    """Of a labels layer's numbers; images are not corrected."""
+    return zlib.crc32(np.ascontiguousarray(layer.data).tobytes()) if isinstance(layer, Labels) else None
+
+
+def _hand_over_if_changed(layer: Layer) -> bool:
+    """Give a labels layer to the user whose numbers are not those that were last written, by whatever program."""
+    written = layer.metadata.get(WRITTEN)
+    if written is None or written == _checksum(layer):
+        return False
+    _give(layer)
+    return True
 
 
 def _hand_over(event: Any) -> None:
@@ -200,7 +247,10 @@ def _hand_over(event: Any) -> None:
 
     It is no method, so that it outlives the dock: a layer that is found again by its mark is still handed over.
     """
-    painted = event.source
+    _give(event.source)
+
+
+def _give(painted: Layer) -> None:
     metadata = dict(painted.metadata)
     metadata[CORRECTED] = metadata.pop(MARK, None)
     painted.metadata = metadata

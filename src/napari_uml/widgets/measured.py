@@ -44,12 +44,13 @@ class Measured:
 def measure_result(
     result: Result, slice_number: int | None, pixel_size: tuple[tuple[float, float], str] | None
 ) -> Measured:
-    """Measure a slice of a stack, or an image (None); areas in pixels alone without the size of a pixel."""
+    """Measure a slice of a stack by its number, or an image (None); areas in pixels alone without a pixel's size."""
     spacing, units = pixel_size or (None, "")
     task = result.loaded.info.task
+    index = slice_number if slice_number is not None and result.request.all_slices else 0
     values: tuple[MeasuredValue, ...] = ()
     if "mask" in result.prediction.answers:
-        values = tuple(measure_slice(result.prediction, slice_number or 0, task, spacing=spacing, units=units))
+        values = tuple(measure_slice(result.prediction, index, task, spacing=spacing, units=units))
     declared_first = tuple(sorted(values, key=lambda value: bool(value.structure)))
     return Measured(result.request.source.name, slice_number, task, declared_first)
 

@@ -113,7 +113,7 @@ class MeasurementsPanel(Panel):
         if self._wanted:
             return
         request = result.request
-        number = result.slice_at(self.session.position) if request.all_slices else None
+        number = result.slice_at(self.session.position) if request.all_slices else result.only_slice
         size = pixel_size(image, request.reading, len(request.source.shape))
         self._background.start(lambda stopped: iter([measure_result(result, number, size)]))
 

@@ -13,7 +13,7 @@ from napari_uml.results import Corruption
 from napari_uml.widgets.amount import Amount, leave_wheel
 from napari_uml.widgets.layers import MARK
 from napari_uml.widgets.panel import Panel, add_row, fill, form
-from napari_uml.widgets.seen_layer import ROLE, hide_seen, show_seen
+from napari_uml.widgets.seen_layer import ROLE, show_seen
 from napari_uml.widgets.session import State
 from napari_uml.widgets.sweep_panel import SweepPanel
 from napari_uml.widgets.sweep_plot import NOISE_TITLE
@@ -104,6 +104,8 @@ class NoisePanel(Panel):
         for signal in (events.slices, events.reading, events.source):
             signal.connect(self._show_note)
         events.result.connect(self._show_seen)
+        self.bench.moved.connect(self._show_seen)
+        events.source.connect(self._on_source)
         events.state.connect(self._on_state)
         self.bench.viewer.layers.events.removed.connect(self._on_removed)
         self.bench.closing.connect(self._on_closing)
@@ -164,8 +166,13 @@ class NoisePanel(Panel):
         if shown:
             self._show_seen()
             self._on_changed()
-        elif self.bench.image is not None:
-            hide_seen(self.bench.viewer, self.bench.image)
+        else:
+            self.bench.layers.hide_extra(ROLE)
+
+    def _on_source(self) -> None:
+        """An answer that comes back with its image is looked at again when the setting is another one now."""
+        if self.session.result is not None:
+            self._on_changed()
 
     def _on_changed(self) -> None:
         self.rest.throttle()
@@ -191,7 +198,7 @@ class NoisePanel(Panel):
 
     def _on_removed(self, event: Any) -> None:
         """Untick what the user deleted by hand."""
-        if event.value.metadata.get(MARK, {}).get("role") == ROLE:
+        if self.session.result is not None and event.value.metadata.get(MARK, {}).get("role") == ROLE:
             self.session.show_input = False
             with QSignalBlocker(self.show_input):
                 self.show_input.setChecked(False)

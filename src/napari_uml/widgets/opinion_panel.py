@@ -97,6 +97,8 @@ class OpinionPanel(Panel):
             return
         opinion = result.opinion_at(self.session.position)
         text = f"{opinion.superlative}: <b>{opinion.predicted}</b>"
+        if (number := result.only_slice) is not None:
+            text = f"Slice {number} · {text}"
         if result.done > 1:
             number = result.slice_at(self.session.position)
             self.slice_title.setText(f"Slice {number}")
@@ -111,7 +113,7 @@ class OpinionPanel(Panel):
     def pixel(self) -> PixelOpinion | None:
         """What the network holds of the pixel under the cursor; None where there is no result."""
         image, result = self.bench.image, self.session.result
-        if image is None or result is None:
+        if image is None or result is None or result.request.source.key != str(image.unique_id):
             return None
         element = element_at(image, self.bench.viewer.cursor.position)
         return None if element is None else pixel_at(result, element)
@@ -142,13 +144,13 @@ def origin(result: Result) -> str:
         done = f"{result.done} of " if result.done < result.total else ""
         parts.append(f"{done}{result.total} slices")
     elif request.reading.stack_axis is not None:
-        parts.append(f"slice {request.position[request.reading.stack_axis]}")
+        parts.append(f"slice {result.only_slice}")
     if request.box is None and any(prediction.looked_at):
         parts.append("looked twice")
     if prediction.corruption is not None:
         parts.append(f"{prediction.corruption.kind} {prediction.corruption.strength:g}")
     if prediction.sigma:
-        parts.append(f"noise {prediction.sigma:.2f}")
+        parts.append(f"noise {prediction.sigma:g}")
     parts += [result.loaded.info.title, f"{prediction.seconds:.1f}\N{NO-BREAK SPACE}s"]
     return " · ".join(parts)
 

@@ -83,14 +83,16 @@ class PreviewPanel(Panel):
         layout.setRowStretch(1, 1)
 
     def _connect(self) -> None:
+        self._waits = False
         self._background = Background(self.bench, self)
         self._background.yielded.connect(self._show_preview)
         self._background.failed.connect(self._show_problem)
+        self._background.finished.connect(self._on_finished)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._ask)
-        self.bench.closing.connect(self._timer.stop)
+        self.bench.closing.connect(self._on_closing)
         events = self.session.events
         for signal in (
             events.source, events.reading, events.position, events.slices, events.area, events.box, events.model,
@@ -102,8 +104,20 @@ class PreviewPanel(Panel):
     def _on_change(self) -> None:
         self._timer.start()
 
+    def _on_closing(self) -> None:
+        self._waits = False
+        self._timer.stop()
+
+    def _on_finished(self) -> None:
+        if self._waits:
+            self._timer.start()
+
     def _ask(self) -> None:
+        """Look at what is chosen, after the look at hand: reading a stack cannot be interrupted."""
         question = self._question()
+        self._waits = question is not None and self._background.is_busy
+        if self._waits:
+            return
         if question is None:
             self._background.stop()
             self.picture.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from napari_uml.inference.report import REPORT, write_report
 from napari_uml.inference.reproduce import Recipe
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_uml.evaluation.sweep import Sweep
     from napari_uml.widgets.session import Request, Result
 
-INPUT: Final = "input.tif"
 """The analysed pixels, where no file holds them."""
 
 
@@ -76,7 +75,8 @@ def save(material: Material, parent: Path) -> Callable[[Callable[[], bool]], Ite
 def save_result(material: Material, parent: Path) -> Saved:
     """Write labels, uncertainty, overlay, table, run record and report into a new folder.
 
-    Where no file gives the analysed pixels, they are saved too, as `input.tif`, and the record is about that file.
+    Where no file gives the analysed pixels, they are saved too, named after the layer, and the record is about that
+    file.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def save_result(material: Material, parent: Path) -> Saved:
     origin = find_origin(material.files, pixels, request)
     has_input = origin is None
     if origin is None:
-        origin = Origin(write_input(folder / INPUT, pixels, is_stack=request.all_slices))
+        origin = Origin(write_input(folder / _input_name(result), pixels, is_stack=request.all_slices))
     recipe = recipe_of(result, origin)
     image = _measured_in(origin, material.pixel)
     record = make_record(
@@ -101,7 +101,7 @@ def save_result(material: Material, parent: Path) -> Saved:
     write_results(folder / RESULTS, [record])
     figures = () if material.sweep is None or not material.sweep.done else (sweep_figure(material.sweep),)
     write_report(folder / REPORT, image.pixels, prediction, record, loaded.info, recipe=recipe, figures=figures)
-    more = (folder / RESULTS, folder / REPORT, *((folder / INPUT,) if has_input else ()))
+    more = (folder / RESULTS, folder / REPORT, *((origin.image.path,) if has_input else ()))
     return Saved(folder, (*files, *more), recipe, has_input)
 
 
@@ -128,12 +128,23 @@ def recipe_of(result: Result, origin: Origin) -> Recipe:
 
 def new_folder(parent: Path, name: str) -> Path:
     """A folder that is not there yet, named after a layer and a model; -2, -3 and so on when the name is taken."""
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "result"
+    stem = _fit(name) or "result"
     folder, count = parent / stem, 1
     while folder.exists():
         count += 1
         folder = parent / f"{stem}-{count}"
     return folder
+
+
+def _input_name(result: Result) -> str:
+    """Of the file with the analysed pixels: "input S slice 5.tif", so that table and report say what was analysed."""
+    number = result.only_slice
+    return _fit(f"input {result.request.source.name}" + ("" if number is None else f" slice {number}")) + ".tif"
+
+
+def _fit(name: str) -> str:
+    """A name as part of a path: what is no letter, digit, point or line becomes a line."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
 
 
 def missing_file(request: Request, files: Sequence[Path]) -> str:

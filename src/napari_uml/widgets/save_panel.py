@@ -86,8 +86,8 @@ class SavePanel(Panel):
         entry = next((entry for entry in self.session.models if entry.name == result.request.model), None)
         size = pixel_size(image, result.request.reading, len(result.request.source.shape))
         swept = self.session.sweep
-        fits = swept is not None and swept.request.source.key == result.request.source.key
-        sweep = swept.sweep if swept is not None and fits and swept.request.model == result.request.model else None
+        fits = swept is not None and swept.is_about(result)
+        sweep = swept.sweep if swept is not None and fits else None
         return Material(result, array_of(image), files_of(image), size, entry.path if entry else None, sweep)
 
     def _on_save(self) -> None:

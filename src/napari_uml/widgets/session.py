@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -175,6 +176,12 @@ class Result:
         """Slices answered."""
         return len(self.prediction.opinions)
 
+    @property
+    def only_slice(self) -> int | None:
+        """Number of the one slice of a stack that was analysed; None for an image, and when all of them were."""
+        axis = self.request.reading.stack_axis
+        return None if axis is None or self.request.all_slices else self.request.position[axis]
+
     def slice_at(self, position: Sequence[int]) -> int:
         """Number of the analysed slice at that position of the layer; the last one beyond the end, 0 for an image."""
         axis = self.request.reading.stack_axis
@@ -193,6 +200,11 @@ class SweepResult:
     request: Request
     loaded: Loaded
     sweep: Sweep
+
+    def is_about(self, result: Result) -> bool:
+        """Whether it is about the same pixels and weights as a result."""
+        same = self.loaded.sha256 == result.loaded.sha256
+        return same and same_pixels(self.request, result.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +294,27 @@ class Session:
     message: Message | None = None
     kept: dict[str, Result] = field(default_factory=dict, repr=False)
 
-    def choose(self, source: Source | None) -> None:
-        """Take another layer, or the same one with another shape or name; its last result comes back with it."""
+    def choose(self, source: Source | None, position: tuple[int, ...] | None = None) -> None:
+        """Take another layer, or the same one with another shape or name; its last result comes back with it.
+
+        Parameters
+        ----------
+        source
+            The layer; None: there is none.
+        position
+            Where its sliders are; None: where they were.
+        """
+        with ExitStack() as at_once:  # nobody sees the new layer with the answer or the reading of the old one
+            for name in reversed(("source", "reading", "position", "box", "message", "result")):  # sent in this order
+                at_once.enter_context(getattr(self.events, name).paused())
+            self._take(source)
+            if position is not None:
+                self.position = position
+
+    def _take(self, source: Source | None) -> None:
         before, self.source = self.source, source
+        if before is None or source is None or before.key != source.key:
+            self.message = None
         if source is None:
             self.reading = self.result = None
             return
@@ -327,6 +357,19 @@ class Session:
             model=self.model, device=self.device, precision=self.precision, sigma=self.sigma, seed=self.seed,
             details=self.details, corruption=self.corruption, with_input=self.show_input,
         )  # fmt: skip
+
+
+def same_pixels(one: Request, other: Request) -> bool:
+    """Whether two requests are about the same slice or slices and rectangle of one layer, read alike."""
+    if (one.source.key, one.reading, one.all_slices, one.box) != (
+        other.source.key, other.reading, other.all_slices, other.box,
+    ):  # fmt: skip
+        return False
+    read = {*one.reading.plane_axes(len(one.source.shape)), one.reading.colour_axis}
+    if one.all_slices:
+        read.add(one.reading.stack_axis)
+    there = zip(one.position, other.position, strict=True)
+    return all(axis in read or a == b for axis, (a, b) in enumerate(there))
 
 
 def missing_input(session: Session) -> str:

@@ -19,13 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uml.data.annotate_next import to_annotate
+from napari_uml.weights import read_info
 from napari_uml.widgets.panel import fill, narrow
 from napari_uml.widgets.training_list.table import NO_CLASS, RowsModel, RowsTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_uml.data.dataset import Problem
+    from napari_uml.data.dataset import DatasetInfo, Problem
     from napari_uml.data.training_list import TrainingList
     from napari_uml.weights import ModelEntry
 
@@ -134,6 +135,16 @@ class Layout:
         self.models = list(models)
         items = [*((entry.title, entry.name) for entry in models), (SCRATCH, "")]
         fill(self.model, items, items[0][1] if first else before)
+
+    def choose_model(self, info: DatasetInfo) -> None:
+        """Propose with the model that knows most structures and classes of a list by name, if any knows one."""
+        wanted = {*info.seg_classes[1:], *info.cls_classes}
+        known = {}
+        for entry, path in ((entry, entry.path) for entry in self.models if entry.path is not None):
+            task = read_info(path).task
+            known[entry.name] = len(wanted & {*task.seg_classes[1:], *task.cls_classes})
+        if known and max(known.values()):
+            self.model.setCurrentIndex(self.model.findData(max(known, key=lambda name: known[name])))
 
     def selected_images(self) -> list[str]:
         """The images of the selected rows."""

@@ -100,6 +100,11 @@ class TrainingListPanel(QWidget):
         """Structures and classes of the list; None without a list."""
         return self.rows.info if self.rows else None
 
+    @property
+    def unsaved(self) -> str:
+        """The image whose labels were changed and are not saved; empty when there is none."""
+        return self.annotator.image if self.annotator.is_edited else ""
+
     def problems(self) -> tuple[Problem, ...]:
         """What the last check found; empty after every change, until `check` is over."""
         return self._problems
@@ -239,6 +244,7 @@ class TrainingListPanel(QWidget):
         self.rows = rows
         remember_folder(rows.folder)
         self.annotator.set_rows(rows)
+        self.view.choose_model(rows.info)
         self.view.say("")
         self.show_rows()
 

@@ -219,6 +219,10 @@ class RowsTable(QTableView):
         self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
+    def sizeHintForColumn(self, column: int) -> int:
+        """No wider than a short name, so that long classes leave room for the images' names."""
+        return min(int(super().sizeHintForColumn(column)), self.fontMetrics().horizontalAdvance("n" * 11))
+
     def sizeHint(self) -> QSize:
         """Five rows of a narrow dock."""
         return QSize(320, 6 * (THUMBNAIL + 4))
