@@ -16,7 +16,7 @@ from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
 from napari_uml.familiarity import DETAIL, STATISTICS, Familiarity, picture_statistics
-from napari_uml.inference.likeness import unlike_training
+from napari_uml.inference.likeness import is_unlike, unlike_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +118,7 @@ def test_the_warning_of_the_dock_uses_the_gate(dataset: Dataset) -> None:
     assert not any(said in sentence for sentence in unlike_training(pixels, gated))
     assert any(said in sentence for sentence in unlike_training(1 - pixels, gated))
     assert not any(said in sentence for sentence in unlike_training(1 - pixels, info()))
+    assert [is_unlike(one, model) for one in (pixels, 1 - pixels) for model in (gated, info())] == [0, 0, 1, 0]
 
 
 def test_too_few_images_are_refused(dataset: Dataset) -> None:

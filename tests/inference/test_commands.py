@@ -23,6 +23,7 @@ from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import parse_box, result_folders
 from napari_uml.data.reading import read_image
+from napari_uml.familiarity import STATISTICS, Familiarity
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
@@ -489,6 +490,34 @@ def test_of_a_stack_the_first_unusual_slice_is_told(
     record = make_record(image, prediction, model, RunSettings(), weights_sha256="")
     assert [len(one.warnings) for one in record.slices] == [0, 1, 1]
     assert warnings_of(record)[0].startswith("Slice 1, one of 2 unusual ones: The image is brighter")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1e6])
+def test_an_unlike_image_has_no_set_of_classes_and_no_chance_of_an_error(
+    info: WeightsInfo, make_image: Any, make_prediction: Any, tmp_path: Path, threshold: float
+) -> None:
+    eye = tuple(tuple(row) for row in np.eye(STATISTICS).tolist())
+    gate = Familiarity(
+        dataset="Disc", n=9, n_val=9, centre=(0.0,) * STATISTICS, spread=(1.0,) * STATISTICS, precision=eye,
+        threshold=threshold, false_alarms=0.05,
+    )  # fmt: skip
+    knots = (Knot(uncertainty=0.5, chance=0.25, low=0.1, high=0.3),)
+    fitted = Calibration(
+        dataset="Disc", split="val", n=9, knots=knots, referral_threshold=0.5, class_set_threshold=0.01
+    )
+    model = info.model_copy(update={"calibration": fitted, "familiarity": gate})
+    image, prediction = (
+        make_image((32, 32), tmp_path / "scan.tif", False),
+        make_prediction(np.zeros((32, 32), np.uint8)),
+    )
+    record = make_record(image, prediction, model, RunSettings(), weights_sha256="")
+    unlike = threshold == 0
+    assert record.slices[0].unlike == unlike
+    assert (record.opinion.class_set is None) == (record.slices[0].opinion.class_set is None) == unlike
+    write_report(tmp_path / "report.html", image.pixels, prediction, record, model)
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("not known" in report) == unlike
+    assert ("25\N{NO-BREAK SPACE}%" in report) != unlike
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")

@@ -12,7 +12,9 @@ from napari.layers import Image
 
 from napari_uml.calibration import Calibration, Knot
 from napari_uml.config import Measurement, Task
+from napari_uml.data.view import network_view
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
+from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.trust import trust_in
 from napari_uml.results import Box, Opinion
 from napari_uml.widgets.geometry import pixel_size
@@ -121,6 +123,28 @@ def test_trust_names_the_chance_and_the_images_behind_it() -> None:
     assert "REFUGE val, n = 50" in trust.line
     assert "12\N{NO-BREAK SPACE}% to 34\N{NO-BREAK SPACE}%" in trust.explanation
     assert trust.referral == ""
+
+
+def test_trust_says_nothing_of_an_image_unlike_the_training_images() -> None:
+    trust = trust_in(OPINION, calibrated(0.5), unlike=True)
+    assert "not known" in trust.line
+    assert "%" not in trust.line
+    assert trust.referral.startswith("Let an expert look")
+    assert "not calibrated" in trust_in(OPINION, None, unlike=True).line
+
+
+def test_every_slice_is_compared_with_the_training_images(predictor: FakePredictor) -> None:
+    like, unlike = RNG.random((16, 18), np.float32), np.linspace(0.4, 0.5, 16 * 18, dtype=np.float32).reshape(16, 18)
+    view = network_view(like, predictor.info.image_size, predictor.info.task.channels)
+    eye = tuple(tuple(row) for row in np.eye(STATISTICS).tolist())
+    gate = Familiarity(
+        dataset="Noise", n=9, n_val=9, centre=tuple(picture_statistics(view).tolist()), spread=(0.1,) * STATISTICS,
+        precision=eye, threshold=0.5, false_alarms=0.05,
+    )  # fmt: skip
+    predictor.info = predictor.info.model_copy(update={"familiarity": gate})
+    assert answer(Image(np.stack([like, unlike])), predictor, slices="all").unlike == (False, True)
+    assert answer(Image(like), predictor).unlike == (False,)
+    assert answer(Image(unlike), predictor, Box(2, 2, 10, 12)).unlike == (True,)
 
 
 def test_trust_refers_above_the_threshold_and_says_when_it_does_not_know() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_uml.familiarity import Familiarity
     from napari_uml.weights import WeightsInfo
 
 ELONGATED: Final = 2.0
@@ -45,6 +46,22 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
     )  # fmt: skip
 
 
+def is_unlike(pixels: NDArray[np.float32], info: WeightsInfo) -> bool:
+    """Whether an image is so unlike the training images that what is known of the model's errors says nothing of it.
+
+    Parameters
+    ----------
+    pixels, info
+        As for `unlike_training`; False where the model has no `familiarity`.
+    """
+    gate = info.familiarity
+    return gate is not None and max(_distances(pixels, info, gate)) > gate.threshold
+
+
+def _distances(pixels: NDArray[np.float32], info: WeightsInfo, gate: Familiarity) -> tuple[float, float]:
+    return gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+
+
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
     colourful = np.ptp(view, axis=-1).mean() > COLOURFUL
     if info.task.channels == 3 and not colourful:
@@ -66,7 +83,7 @@ def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
     if info.familiarity is None:
         return
     gate = info.familiarity
-    everything, detail = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+    everything, detail = _distances(pixels, info, gate)
     if max(everything, detail) > gate.threshold:
         of_detail = "The image's detail (sharpness, noise, contrast) is unlike that of"
         unlike = "The image is unlike" if everything > gate.threshold else of_detail

@@ -144,7 +144,7 @@ def _opinion(record: RunRecord, prediction: Prediction, info: WeightsInfo) -> st
     bars = "".join(_bar(name, value, last=n == len(rows) - 1) for n, (name, value) in enumerate(rows))
     return (
         f"<h2>{whole}: {escape(opinion.predicted)}</h2><table>{bars}</table>"
-        f"<p class='note'>{note}</p>{_trust(prediction, info.calibration)}"
+        f"<p class='note'>{note}</p>{_trust(record, prediction, info.calibration)}"
     )
 
 
@@ -154,11 +154,11 @@ def _bar(name: str, value: float, *, last: bool) -> str:
     return f"<tr><td>{escape(name)}</td><td>{bar}</td><td>{value:.3f}</td></tr>"
 
 
-def _trust(prediction: Prediction, calibration: Calibration | None) -> str:
+def _trust(record: RunRecord, prediction: Prediction, calibration: Calibration | None) -> str:
     """What the calibration says, as the dock does; of several slices together it says nothing."""
     if len(prediction.opinions) > 1 and calibration is not None:
         return "<p>Chance that the class is wrong: calibrated for a slice, not for the whole stack.</p>"
-    trust = trust_in(prediction.opinion, calibration)
+    trust = trust_in(prediction.opinion, calibration, unlike=record.slices[0].unlike)
     referral = f"<p class='banner'><b>{escape(trust.referral)}</b></p>" if trust.referral else ""
     note = "" if calibration is None else f"<p class='note'>{escape(trust.explanation)}</p>"
     return f"<p>{trust.line}</p>{referral}{note}"

@@ -15,7 +15,7 @@ from napari_uml import __version__
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.inference.likeness import unlike_training
+from napari_uml.inference.likeness import is_unlike, unlike_training
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ class SliceRecord(Settings):
         As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
     warnings
         What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`.
+    unlike
+        Whether it is unlike the training images, so that neither a chance of an error nor a set of classes is stated.
     """
 
     opinion: OpinionRecord
@@ -135,6 +137,7 @@ class SliceRecord(Settings):
     shares: dict[str, float]
     measurements: tuple[MeasuredValue, ...]
     warnings: tuple[str, ...] = ()
+    unlike: bool = False
 
 
 class RunRecord(Settings):
@@ -203,6 +206,8 @@ def make_record(
     device_description
         `UMLPredictor.device.description`.
     """
+    slices = tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions)))
+    calibrated = len(slices) == 1 and not slices[0].unlike
     return RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=_versions(),
@@ -220,8 +225,8 @@ def make_record(
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
         evidence_scales=prediction.evidence_scales,
-        opinion=_opinion_record(prediction.opinion, None if len(prediction.opinions) > 1 else info.calibration),
-        slices=tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions))),
+        opinion=_opinion_record(prediction.opinion, info.calibration if calibrated else None),
+        slices=slices,
         answers=prediction.answers,
         measure=prediction.measure,
     )
@@ -295,8 +300,10 @@ def _slice_record(
     unit = image.units[-1]
     known = image.spacing is not None and unit == image.units[-2] != "pixel"
     spacing = (image.spacing[-2], image.spacing[-1]) if image.spacing is not None and known else None
+    analysed = image.pixels[at] if roi is None else image.pixels[at][roi.slices]
+    unlike = is_unlike(analysed, info)
     return SliceRecord(
-        opinion=_opinion_record(prediction.opinions[number], info.calibration),
+        opinion=_opinion_record(prediction.opinions[number], None if unlike else info.calibration),
         looked_at=prediction.looked_at[number],
         mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),
@@ -304,7 +311,8 @@ def _slice_record(
         measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit)
         if "mask" in prediction.answers
         else (),
-        warnings=unlike_training(image.pixels[at] if roi is None else image.pixels[at][roi.slices], info),
+        warnings=unlike_training(analysed, info),
+        unlike=unlike,
     )
 
 

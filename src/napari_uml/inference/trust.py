@@ -30,12 +30,26 @@ class Trust:
     referral: str = ""
 
 
-def trust_in(opinion: Opinion, calibration: Calibration | None) -> Trust:
-    """What a model's calibration says of an opinion about the class."""
+def trust_in(opinion: Opinion, calibration: Calibration | None, *, unlike: bool = False) -> Trust:
+    """What a model's calibration says of an opinion about the class.
+
+    Parameters
+    ----------
+    opinion, calibration
+        The opinion, and the calibration of the model that holds it.
+    unlike
+        Whether the image is unlike the training images (`likeness.is_unlike`): then a calibration says nothing of it.
+    """
     if calibration is None:
         return Trust(
             "Chance that the class is wrong: not calibrated",
             "This model's file does not say how often it was wrong at which uncertainty.",
+        )
+    if unlike:
+        return Trust(
+            "Chance that the class is wrong: <b>not known</b>, the image is unlike the training images",
+            f"How often the class was wrong is known of {calibration.source}; it says nothing of an unlike image.",
+            "Let an expert look: the image is unlike those that the model knows.",
         )
     chance = calibration.chance(opinion.uncertainty)
     line = f"Chance that the class is wrong: <b>{percent(chance.value)}</b> ({escape(calibration.source)})"

@@ -12,7 +12,7 @@ from napari_uml.training.lengths import LENGTHS, settings_for
 from napari_uml.training.pace import in_words, seconds
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.finetune_session import SCRATCH, Stage, kept_in_words
-from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow
+from napari_uml.widgets.panel import Panel, WrappedLabel, add_row, fill, form, narrow
 
 if TYPE_CHECKING:
     from napari_uml.training.lengths import Length
@@ -36,8 +36,7 @@ class StartPanel(Panel):
 
     def _build(self) -> None:
         self.start, self.part, self.length = narrow(QComboBox()), narrow(QComboBox()), narrow(QComboBox())
-        self.name, self.kept = QLineEdit(), QLabel()
-        self.kept.setWordWrap(True)
+        self.name, self.kept = QLineEdit(), WrappedLabel()
         self.kept.setToolTip("Heads are matched by the names of structures and classes.")
         self.kept.setAccessibleName("What is kept")
         self.time = QPushButton("Time it")

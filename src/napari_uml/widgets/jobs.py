@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_uml.data.view import in_unit
 from napari_uml.evaluation.sweep import sweep
+from napari_uml.inference.likeness import is_unlike
 from napari_uml.results import stack_predictions
 from napari_uml.widgets.reading_modes import take
 from napari_uml.widgets.session import Loaded, Message, Predictor, Progress, Request, Result, SweepResult
@@ -38,7 +39,7 @@ def analyse(request: Request, data: Any) -> Job:
     """
 
     def job(predictor: Predictor, stopped: Callable[[], bool]) -> Iterator[object]:
-        pixels = take(data, request.reading, request.position, request.all_slices)
+        pixels = in_unit(take(data, request.reading, request.position, request.all_slices), stack=request.all_slices)
         total = len(pixels) if request.all_slices else 1
         yield Progress(0, total)
         began_on = predictor.device.description
@@ -55,7 +56,10 @@ def analyse(request: Request, data: Any) -> Job:
             yield Message(f"{predictor.device.reason}; went on with {predictor.device.description}.")
         if done:
             prediction = stack_predictions(done) if request.all_slices else done[0]
-            result = Result(request, Loaded.of(predictor), prediction, total)
+            seen_slices = pixels[: len(done)] if request.all_slices else pixels[None]
+            parts = seen_slices if request.box is None else seen_slices[:, *request.box.slices]
+            unlike = tuple(is_unlike(part, predictor.info) for part in parts)
+            result = Result(request, Loaded.of(predictor), prediction, total, unlike=unlike)
             if request.with_input:
                 number = result.slice_at(request.position)
                 seen = predictor.seen(pixels[number] if request.all_slices else pixels, done[number])

@@ -107,7 +107,8 @@ class OpinionPanel(Panel):
             text += f"<br>{SILENT['mask']}"
         self.heading.setText(text)
         self.bars.set_opinion(opinion)
-        self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration))
+        unlike = bool(result.unlike) and result.unlike[result.slice_at(self.session.position)]
+        self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration, unlike=unlike))
         self._show_pixel()
 
     def pixel(self) -> PixelOpinion | None:

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from qtpy.QtGui import QResizeEvent
+
     from napari_uml.widgets.bench import Bench
 
 
@@ -145,6 +147,28 @@ class Scroll(QScrollArea):
 
     def _bar_width(self) -> int:
         return int(self.verticalScrollBar().sizeHint().width()) + self.GAP
+
+
+class WrappedLabel(QLabel):
+    """A label of several lines with the height that they need; a form layout asks for it at another width."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Follow the width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setMinimumHeight(0)  # which the next line would count
+        self.setMinimumHeight(self.heightForWidth(self.width()))
 
 
 def scroll_to(widget: QWidget) -> None:

@@ -163,6 +163,8 @@ class Result:
         Slices asked for.
     seen
         What the network saw of the slice in view, (S, S) or (S, S, 3) in [0, 1]; None when it was not asked for.
+    unlike
+        Of every slice, whether it is unlike the training images, so that the calibration says nothing of it.
     """
 
     request: Request
@@ -170,6 +172,7 @@ class Result:
     prediction: Prediction
     total: int
     seen: NDArray[Any] | None = None
+    unlike: tuple[bool, ...] = ()
 
     @property
     def done(self) -> int:
