@@ -21,6 +21,7 @@ from tests.widgets.conftest import TASK
 from napari_uml.config import IGNORE, Task
 from napari_uml.data.dataset import DatasetInfo, Record, read_dataset, read_mask
 from napari_uml.data.training_list import TrainingList
+from napari_uml.errors import WeightsError
 from napari_uml.results import Box
 from napari_uml.weights import ModelEntry
 from napari_uml.widgets.jobs import analyse
@@ -29,7 +30,7 @@ from napari_uml.widgets.layers import ResultLayers, mask_style
 from napari_uml.widgets.panel import Scroll
 from napari_uml.widgets.reading_modes import Reading
 from napari_uml.widgets.session import Session
-from napari_uml.widgets.training_list import TrainingListPanel, panel, questions, work
+from napari_uml.widgets.training_list import TrainingListPanel, layout, panel, questions, work
 from napari_uml.widgets.training_list.current import labels_layers, take_current
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
 from napari_uml.widgets.training_list.names_dialog import NamesDialog
@@ -52,7 +53,8 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
     entry = ModelEntry("fake", "Fake model", "bundled", tmp_path / "fake.safetensors", 1)
     monkeypatch.setattr(panel, "list_models", lambda: (entry,))
-    monkeypatch.setattr(questions, "read_info", lambda path: MODEL_INFO)
+    for module in (questions, layout):
+        monkeypatch.setattr(module, "read_info", lambda path: MODEL_INFO)
 
 
 @pytest.fixture
@@ -387,6 +389,31 @@ def test_images_that_went_to_the_split_of_their_group_are_told(qtbot, dock, tmp_
     Picture.fromarray(GREY).save(tmp_path / "last" / "patient7_4.png")
     told = added_folder(qtbot, dock, tmp_path / "last", monkeypatch)
     assert told == "1 image added.\nIt went to val, with the rest of its group."
+
+
+def test_the_model_that_knows_the_names_of_a_list_proposes(make, tmp_path, monkeypatch):
+    entries = [ModelEntry(name, name, "bundled", tmp_path / f"{name}.safetensors", 1) for name in ("fundus", "skin")]
+    skin = MODEL_INFO.task.model_copy(update={"cls_classes": ("nevus", "melanoma")})
+    monkeypatch.setattr(panel, "list_models", lambda: entries)
+
+    def read(path: Path) -> Any:
+        return MODEL_INFO.model_copy(update={"task": skin}) if path.stem == "skin" else MODEL_INFO
+
+    monkeypatch.setattr(layout, "read_info", read)
+    made = make()
+    assert made.view.model.currentData() == "fundus"
+    made.create(tmp_path / "moles", INFO.model_copy(update={"cls_classes": ("nevus", "melanoma", "other")}))
+    assert made.view.model.currentData() == "skin"
+    made.create(tmp_path / "cars", INFO.model_copy(update={"seg_classes": ("road", "car"), "cls_classes": ("red",)}))
+    assert made.view.model.currentData() == "skin"  # none knows better
+
+    def gone(path: Path) -> Any:
+        raise WeightsError(f"Cannot read the weights file {path}.")
+
+    monkeypatch.setattr(layout, "read_info", gone)
+    made.open(tmp_path / "moles")
+    assert made.view.title.text() == "moles"
+    assert "Cannot read the weights file" in made.view.message.text()
 
 
 def test_a_data_set_is_added_and_has_thumbnails(qtbot, dock, tmp_path):

@@ -137,7 +137,13 @@ class Layout:
         fill(self.model, items, items[0][1] if first else before)
 
     def choose_model(self, info: DatasetInfo) -> None:
-        """Propose with the model that knows most structures and classes of a list by name, if any knows one."""
+        """Propose with the model that knows most structures and classes of a list by name, if any knows one.
+
+        Raises
+        ------
+        WeightsError
+            When the file of a model cannot be read any more.
+        """
         wanted = {*info.seg_classes[1:], *info.cls_classes}
         known = {}
         for entry, path in ((entry, entry.path) for entry in self.models if entry.path is not None):

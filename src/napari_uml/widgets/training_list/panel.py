@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QShortcut, QWidget
 from napari_uml.data.annotate_next import to_annotate
 from napari_uml.data.splitting import suggest_split
 from napari_uml.data.training_list import TrainingList
-from napari_uml.errors import UMLError
+from napari_uml.errors import UMLError, WeightsError
 from napari_uml.weights import list_models
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.panel import scroll_to
@@ -244,9 +244,12 @@ class TrainingListPanel(QWidget):
         self.rows = rows
         remember_folder(rows.folder)
         self.annotator.set_rows(rows)
-        self.view.choose_model(rows.info)
         self.view.say("")
         self.show_rows()
+        try:
+            self.view.choose_model(rows.info)
+        except WeightsError as error:
+            self._tell(error)
 
     def stop_work(self) -> None:
         """Let go of what goes on with the list at hand."""
