@@ -114,11 +114,11 @@ def test_a_folder_that_is_none_is_named(tmp_path):
     ("text", "expected"),
     [
         ("{", "Expected JSON in "),
-        ("[]", "dataset.json: Input should be a valid dictionary"),
+        ("[]", "dataset.json: expected names with values, got []."),
         (b"\xff\xfe{", "Expected UTF-8 text in "),
-        ('{"name": "x"}', "dataset.json: seg_classes: Field required."),
+        ('{"name": "x"}', "dataset.json: seg_classes is missing."),
         (INFO.model_dump_json().replace('"lesion"', '"background"'), "dataset.json: Expected different names in seg"),
-        (INFO.model_dump_json().replace('"notes"', '"remarks"'), "dataset.json: remarks: Extra inputs"),
+        (INFO.model_dump_json().replace('"notes"', '"remarks"'), "dataset.json: remarks is not known here."),
     ],
     ids=["cut", "list", "bytes", "missing fields", "same names", "unknown field"],
 )
@@ -151,6 +151,13 @@ def test_every_problem_of_the_table_is_listed_with_its_line(folder):
         "Expected every group in one split, 1 is in train, val.",
         "images/train0.png is listed 2 times.",
     )
+
+
+def test_a_table_with_the_slashes_of_windows_is_read(tmp_path):
+    folder = tiny_dataset(tmp_path / "blobs")
+    table, expected = folder / "index.csv", read_dataset(folder).records
+    table.write_text(table.read_text().replace("images/", "images\\").replace("masks/", "masks\\"))
+    assert read_dataset(folder).records == expected
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def huge(folder: Path) -> Path:
         pytest.param(two_sizes, "slices of one series, got images of 2 sizes", id="two sizes"),
         pytest.param(two_times, "one slice at each position, got 6 at 3 positions", id="two times"),
         pytest.param(localiser, "parallel slices, got several directions", id="localiser"),
-        pytest.param(report, "expected DICOM images, got a DICOM file of kind SR", id="report"),
+        pytest.param(report, "expected a DICOM image, got a file of kind SR without one", id="report"),
         pytest.param(unknown_compression, "cannot be decoded .*pylibjpeg", id="compression"),
         pytest.param(without_pixels, "cannot be decoded", id="no pixels"),
         pytest.param(four_samples, "expected grey or RGB, got 4 channels", id="4 channels"),

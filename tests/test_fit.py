@@ -205,6 +205,15 @@ def test_other_images_are_refused_on_resuming(tmp_path, blobs):
         train(tmp_path, blobs * 2, epochs=2, resume=True)
 
 
+def test_bad_files_of_both_splits_are_named_at_once(tmp_path):
+    dataset = read_dataset(tiny_dataset(tmp_path / "blobs"))
+    for split in ("train", "val"):
+        (dataset.folder / dataset.of_split(split)[0].mask).write_bytes(b"no mask")
+    with pytest.raises(DatasetError) as caught:
+        train(tmp_path / "run", [dataset])
+    assert ["train0" in problem or "val0" in problem for problem in caught.value.problems] == [True, True]
+
+
 def test_one_image_less_is_refused_on_resuming_though_the_steps_are_as_many(tmp_path, blobs):
     next(fit(tiny_settings(epochs=2, batch_size=3), NETWORK, blobs, tmp_path))
     gone = blobs[0].of_split("train")[0]

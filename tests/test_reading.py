@@ -347,7 +347,7 @@ BAD = [
     pytest.param(text, "expected an image .* none of them", id="text"),
     pytest.param(text_as_volume, "expected a complete NIfTI file", id="text as NIfTI"),
     pytest.param(text_as_packed_volume, "expected a complete NIfTI file", id="text as packed NIfTI"),
-    pytest.param(empty_folder, "expected DICOM images, got none", id="folder without DICOM"),
+    pytest.param(empty_folder, "expected DICOM images in this folder, got none", id="folder without DICOM"),
     *(
         pytest.param(truncated(name, keep), "expected a complete .* file", id=f"{name} cut at {keep}")
         for name in ("bad.png", "bad.jpg", "bad.bmp", "bad.tif", "bad.nii", "bad.nii.gz", "bad.dcm")

@@ -122,8 +122,18 @@ def test_masks_that_use_255_as_a_structure_are_refused(folder):
     for path in (folder / "masks").iterdir():
         Image.fromarray(np.asarray(Image.open(path)) * np.uint8(255)).save(path)
     dataset = read_dataset(folder)
-    with pytest.raises(DatasetError, match="they hold only 0 and 255, which means not annotated; write 1"):
+    with pytest.raises(DatasetError, match="got only 0 and 255, which means not annotated; write 1"):
         load_samples([dataset], "train", 64, dataset.info)
+
+
+def test_single_masks_that_may_use_255_as_a_structure_are_warned_of(folder, caplog):
+    for number in (0, 2):
+        path = folder / "masks" / f"train{number}.png"
+        Image.fromarray(np.asarray(Image.open(path)) * np.uint8(255)).save(path)
+    dataset = read_dataset(folder)
+    load_samples([dataset], "train", 64, dataset.info)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "train0.png (and 1 more), got only 0 and 255" in said
 
 
 def test_masks_partly_annotated_or_without_any_structure_are_fine(folder):

@@ -224,7 +224,7 @@ def test_newer_format_tells_to_update(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"unheard_of": 1}, "unheard_of: Extra inputs"),
+        ({"unheard_of": 1}, "unheard_of is not known here"),
         ({"image_size": 10**9}, "image_size: Input should be less than"),
         ({"licence": "x" * 2_000_000}, "at most 1000000 are read"),
         ({"format_version": 0}, "format_version"),

@@ -3,9 +3,42 @@
 Nothing here derives from `RuntimeError`: generator workers of superqt swallow that one silently.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+EXPECTED: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "dict_type": "expected names with values",
+    "model_type": "expected names with values",
+    "model_attributes_type": "expected names with values",
+    "string_pattern_mismatch": "expected small letters, digits, - and _",
+}
+"""What pydantic's errors mean, by their types; the others speak for themselves."""
+LONGEST = 60
+
 
 class UMLError(Exception):
     """Anything that a user can do something about; its text is one sentence fit to be shown as it is."""
+
+
+def validation_problems(error: ValidationError) -> list[str]:
+    """What pydantic found, a line each, without a point: where, what was expected, and what it got."""
+    found = []
+    for problem in error.errors(include_url=False):
+        where, kind, got = ".".join(map(str, problem["loc"])), problem["type"], repr(problem["input"])
+        words = EXPECTED.get(kind, problem["msg"].removeprefix("Value error, ").rstrip("."))
+        if kind not in ("missing", "extra_forbidden", "value_error"):
+            words += f", got {got if len(got) <= LONGEST else got[: LONGEST - 1] + '…'}"
+        separator = " " if kind in ("missing", "extra_forbidden") else ": "
+        found.append(f"{where}{separator}{words}" if where else words)
+    return found
 
 
 class ImageError(UMLError):

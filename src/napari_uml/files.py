@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,18 +28,49 @@ def refuse_existing(paths: Iterable[Path]) -> None:
         raise UMLError(f"{there[0]} is there already{more}; choose another folder or allow overwriting (--overwrite).")
 
 
+def check_writable(folder: Path) -> None:
+    """See to it, before work begins, that its results can be written into a folder, which need not be there yet.
+
+    Raises
+    ------
+    UMLError
+        When the folder, or the one that it is to be made in, is none or is read-only.
+    """
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UMLError(f"Expected a folder to write into, {there} is a file; choose another one.")
+    if not os.access(there, os.W_OK):
+        raise UMLError(f"Expected a folder to write into, {there} is read-only; choose another one.")
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder that is not there yet, before work begins whose results it is to hold.
 
     Raises
     ------
     UMLError
-        When it cannot be made.
+        When it cannot be made, or written into.
     """
+    check_writable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise UMLError(f"Expected a folder to write into, {folder} cannot be made: {problem.strerror}.") from problem
+
+
+def make_way(file: Path, *, overwrite: bool) -> None:
+    """See to it, before work begins, that a file can be written: its folder is made, and nothing is overwritten.
+
+    Raises
+    ------
+    UMLError
+        When it is a folder, is there already and `overwrite` is off, or its folder cannot be written into.
+    """
+    if file.is_dir():
+        raise UMLError(f"Expected a file to write, {file} is a folder; name a file in it.")
+    if not overwrite:
+        refuse_existing([file])
+    make_folder(file.parent)
 
 
 @contextmanager

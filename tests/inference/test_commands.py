@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from napari_uml.inference.report import write_report
 from napari_uml.inference.run_record import RunSettings, make_record, read_run, warnings_of
 from napari_uml.inference.zones import zone_files
 from napari_uml.results import Box, Corruption
-from napari_uml.weights import read_info, write_info
+from napari_uml.weights import import_weights, read_info, sha256, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -381,6 +382,70 @@ def test_interrupted_cohort_keeps_what_is_done(
     assert code == 130
     with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [str(photo)]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def test_interrupted_repetition_keeps_the_rows_of_what_was_not_done_again(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
+    Image.fromarray(PIXELS[:, ::-1]).save(tmp_path / "third.png")
+    names = (photo, tmp_path / "second.png", tmp_path / "third.png")
+    arguments = ("predict", *names, "-m", weights, "-o", tmp_path / "out")
+    assert run(*arguments)[0] == 0
+    predict, asked = UMLPredictor.predict_slices, []
+
+    def ask_to_end(*arguments: object, **named: object) -> object:
+        asked.append(arguments)
+        if len(asked) == 2:
+            signal.raise_signal(signal.SIGTERM)  # as a queue or a shutdown does
+        return predict(*arguments, **named)
+
+    monkeypatch.setattr(UMLPredictor, "predict_slices", ask_to_end)
+    assert run(*arguments, "--overwrite", "--sigma", "0.1")[0] == 130
+    rows = rows_of(tmp_path / "out" / "results.csv")
+    assert [(row["file"], float(row["sigma"])) for row in rows] == list(zip(map(str, names), (0.1, 0, 0), strict=True))
+    assert [row["folder"] for row in rows] == [name.stem for name in names]
+
+
+def test_table_tells_damage_rectangle_and_weights_apart(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NAPARI_UML_CACHE", str(tmp_path / "cache"))
+    import_weights(weights, "clinic")
+    options = ("--roi", "5,6,30,40", "--corruption", "blur=2")
+    assert run("predict", photo, "-m", "clinic", "-o", tmp_path / "out", *options)[0] == 0
+    (row,) = rows_of(tmp_path / "out" / "results.csv")
+    assert (row["corruption"], row["rectangle"], row["model"]) == ("blur=2.0", "5,6,30,40", "clinic")
+    assert row["model sha256"] == sha256(weights)
+    assert "folder" not in row
+
+
+def test_two_damages_are_refused(
+    run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path, tmp_path: Path
+) -> None:
+    options = ("--corruption", "blur=2", "--corruption", "jpeg=20")
+    code, _, errors = run("predict", photo, "-m", weights, "-o", tmp_path / "out", *options)
+    assert code == 2
+    assert "Expected one --corruption, got 2 (blur=2, jpeg=20)" in errors
+
+
+def test_results_cannot_go_below_a_file(run: Callable[..., tuple[int, str, str]], weights: Path, photo: Path) -> None:
+    code, _, errors = run("predict", photo, photo, "-m", weights, "-o", photo / "out")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "is a file; choose another one" in errors
 
 
 def test_without_arguments_the_help_lists_the_commands(run: Callable[..., tuple[int, str, str]]) -> None:

@@ -203,11 +203,20 @@ def test_bad_image_is_refused_in_one_sentence(
         ({"sigma": -0.1}, "sigma from 0 to 1"),
         ({"sigma": float("nan")}, "sigma from 0 to 1"),
         ({"roi": Box(0, 0, 65, 10)}, "rectangle inside the image"),
+        ({"roi": (0, 0, 65, 10)}, r"a rectangle as Box\(top, left, bottom, right\), got \(0, 0, 65, 10\)"),
+        ({"seed": -1}, "a seed from 0 to"),
+        ({"seed": 2**70}, "a seed from 0 to"),
     ],
 )
 def test_bad_argument_is_refused(predictor: UMLPredictor, arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         predictor.predict(random_image(64, 64), **arguments)
+
+
+@pytest.mark.parametrize("image", ["scan.png", [[0, 1], [1, 0]]])
+def test_what_is_no_array_is_refused_in_one_sentence(predictor: UMLPredictor, image: object) -> None:
+    with pytest.raises(ValueError, match=r"Expected a numpy array, got (str|list); read a file with read_image"):
+        predictor.predict(image)
 
 
 def test_rectangle_without_contrast_is_refused_unless_another_slice_has_some(predictor: UMLPredictor) -> None:

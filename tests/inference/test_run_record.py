@@ -144,7 +144,7 @@ def test_table_that_is_there_is_kept(make_run: Callable[..., RunRecord], tmp_pat
     [
         (None, "cannot be read: No such file"),
         ("", "no run record"),
-        ("{}", "no run record that this version can read .created: Field required"),
+        ("{}", "no run record that this version can read .created is missing"),
         ('{"format_version": 2}', "format_version: Input should be 1"),
     ],
 )

@@ -116,7 +116,7 @@ def test_masks_of_nothing_but_255_are_refused(napari_uml: Command, model: Path, 
             Image.fromarray((np.asarray(mask) > 0).astype(np.uint8) * 255).save(path)
     code, out, err = napari_uml("evaluate", blobs, "-m", model, *CPU)
     assert (code, out) == (2, "")
-    assert "they hold only 0 and 255, which means not annotated; write 1 instead of 255" in err
+    assert "got only 0 and 255, which means not annotated; write 1 instead of 255" in err
 
 
 def test_nothing_is_evaluated_for_a_file_or_a_sigma_that_cannot_be(
@@ -126,6 +126,10 @@ def test_nothing_is_evaluated_for_a_file_or_a_sigma_that_cannot_be(
     code, out, err = napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", below_a_file)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "Expected a folder to write into" in err
+    for more in ((), ("--overwrite",)):
+        code, out, err = napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", tmp_path, *more)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "is a folder; name a file in it" in err
     code, out, _ = napari_uml("evaluate", blobs, "-m", model, *CPU, "--sigma", 0, "--sigma", 7)
     assert (code, out) == (2, "")
     assert napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", tmp_path / "a" / "b" / "f.json")[0] == 0

@@ -77,6 +77,7 @@ def test_a_run_of_other_images_is_not_continued(napari_uml: Command, model: Path
     assert napari_uml(*arguments)[0] == 0
     code, _, err = napari_uml(*arguments, "--split", "train")
     assert (code, err.splitlines()[-1].count("former run")) == (2, 1)
+    assert "done already" not in err
     assert napari_uml(*arguments, "--split", "train", "--overwrite")[0] == 0
     (tmp_path / "robustness.json").write_text("mine")
     assert napari_uml(*arguments)[0] == 2

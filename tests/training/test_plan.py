@@ -126,6 +126,16 @@ def test_folder_that_holds_a_run_is_refused(make_run: MakeRun, new: Callable[...
         new(make_run().name)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "best.ckpt", "curves.csv", "curves.png", "dataset.json"])
+def test_folder_that_holds_something_of_a_run_or_a_data_set_is_refused(
+    name: str, tmp_path: Path, new: Callable[..., RunPlan]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("precious")
+    with pytest.raises(UMLError, match=f"Expected a new folder, .*mine holds {name}"):
+        new("mine")
+
+
 def test_several_data_sets_share_one_task(make_dataset: Callable[..., Path], tmp_path: Path, blobs: Path) -> None:
     other = make_dataset(tmp_path / "other", name="Other", cls_classes=("benign", "cyst"), licence="")
     plan = new_plan(tmp_path / "run", [blobs, other], {}, {})

@@ -39,15 +39,15 @@ def calibrate(
     from napari_uml.data.dataset import read_datasets
     from napari_uml.evaluation.answers import read_answers
     from napari_uml.evaluation.calibrate import calibrate as fit
-    from napari_uml.files import refuse_existing
+    from napari_uml.files import make_way
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.weights import find_weights, read_info, sha256, write_info
     from napari_uml.weights.registry import load_registry
 
     if output is None and model in load_registry().models:
         raise ValueError(f"Expected a file to write for the registered model {model!r}, got none; use -o.")
-    if output is not None and not overwrite:
-        refuse_existing([output])
+    if output is not None:
+        make_way(output, overwrite=overwrite)
     path, folders = find_weights(model), read_datasets(datasets)
     predictor = UMLPredictor.load(path, device, precision, calibrated=False)
     total = sum(len(folder.of_split(split)) for folder in folders)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 from pydantic import ValidationError
 
-from napari_uml.errors import DatasetError, UMLError
+from napari_uml.errors import DatasetError, UMLError, validation_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress
 
@@ -44,7 +46,7 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace file
 def sentences(error: BaseException) -> list[str]:
     """One line a problem, fit to be shown to a user."""
     if isinstance(error, ValidationError):
-        return [_problem(detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
+        return [_one_line(f"{problem}.") for problem in validation_problems(error)]
     if isinstance(error, DatasetError):
         return [_one_line(problem) for problem in error.problems]
     if isinstance(error, OSError) and error.filename:
@@ -80,10 +82,19 @@ def follow(bar: Progress, name: str) -> Callable[[int, int], None]:
     return update
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    where = ".".join(map(str, location))
-    return _one_line(f"{where}: {message}" if where else message)
+@contextmanager
+def ending_like_ctrl_c() -> Iterator[None]:
+    """While the block runs, the system's request to end (SIGTERM, on Windows Ctrl-Break) is like Ctrl-C.
+
+    Ctrl-C itself may be switched off in a process that was started in the background, so it is set, too.
+    """
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), signal.default_int_handler) for name in names}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _one_line(text: str) -> str:

@@ -43,7 +43,7 @@ def evaluate(
     """Compare a model's answers with the truth: masks, classes and uncertainty, each with a 95 % interval."""
     from napari_uml.data.dataset import read_dataset
     from napari_uml.evaluation.record import format_table, write_record
-    from napari_uml.files import make_folder, refuse_existing
+    from napari_uml.files import make_way
     from napari_uml.inference.noise import check_sigma
     from napari_uml.inference.predictor import UMLPredictor
 
@@ -51,12 +51,10 @@ def evaluate(
     for level in sigmas:
         check_sigma(level)
     files = output_files(output, sigmas)
-    if not overwrite:
-        refuse_existing(list(files.values()))
+    for file in files.values():
+        make_way(file, overwrite=overwrite)
     images = read_dataset(dataset)
     predictor = UMLPredictor.load(model, device, precision)
-    if output is not None:
-        make_folder(output.parent)
     for level in sigmas:
         with progress_bar() as bar:
             record = _evaluate(predictor, images, split, level, seed, bar)

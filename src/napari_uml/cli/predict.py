@@ -13,6 +13,7 @@ from napari_uml.cli.common import (
     ModelOption,
     OverwriteOption,
     PrecisionOption,
+    ending_like_ctrl_c,
     follow,
     progress_bar,
     sentences,
@@ -29,15 +30,17 @@ if TYPE_CHECKING:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF, DICOM (file or folder) or NIfTI.")],
+    images: Annotated[
+        list[Path], typer.Argument(readable=False, help="PNG, JPEG, BMP, TIFF, DICOM (file or folder) or NIfTI.")
+    ],
     model: ModelOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made.")],
     sigma: Annotated[
         float, typer.Option(help="Noise added to the network's input; 0 to 1, the image spans 0 to 1.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     corruption: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="KIND=STRENGTH",
             help="Done to the network's input before noise: blur (its sigma in pixels), contrast (share that is lost), "
@@ -63,7 +66,7 @@ def predict(
     all of them. An image that cannot be analysed is reported, and the others are done; one that looks unlike the images
     that the model was trained on is analysed, with a warning here and in the table.
     """
-    from napari_uml.files import refuse_existing
+    from napari_uml.files import check_writable, refuse_existing
     from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunSettings, warnings_of
@@ -71,9 +74,11 @@ def predict(
     from napari_uml.inference.tables import write_results
     from napari_uml.inference.zones import zone_files
 
+    if corruption and len(corruption) > 1:
+        raise ValueError(f"Expected one --corruption, got {len(corruption)} ({', '.join(corruption)}); choose one.")
     settings = RunSettings(
         sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number,
-        corruption=None if corruption is None else parse_corruption(corruption),
+        corruption=parse_corruption(corruption[0]) if corruption else None,
     )  # fmt: skip
     folders = result_folders(images, output)
     table = output / RESULTS
@@ -85,21 +90,39 @@ def predict(
     zones = zone_files(predictor.info) if outlines else ()
     if not overwrite:
         refuse_existing([folder / name for folder in folders for name in zones])
-    records: list[RunRecord] = []
+    check_writable(output)
+    answers: list[RunRecord | None] = []
     try:
-        for record in _predict_all(predictor, images, folders, settings, outlines, overwrite):
-            records.append(record)
-    finally:  # an interrupted cohort keeps what is done
-        if records:
-            write_results(table, records, overwrite=True)
+        with ending_like_ctrl_c():
+            for answer in _predict_all(predictor, images, folders, settings, outlines, overwrite):
+                answers.append(answer)
+    finally:  # an interrupted cohort keeps what is done, and what was there before of the others
+        kept = [*answers, *(_former(folder) for folder in folders[len(answers) :])]
+        told = [(record, folder) for record, folder in zip(kept, folders, strict=True) if record is not None]
+        if told:
+            names = [folder.name for _, folder in told] if len(images) > 1 else []
+            write_results(table, [record for record, _ in told], names, overwrite=True)
+    records = [record for record in answers if record is not None]
     for record in records:
         typer.echo(in_words(record))
         for sentence in warnings_of(record):
             typer.echo(f"{record.image.name}: {sentence}", err=True)
     if len(images) > 1:
-        typer.echo(f"{len(records)} of {len(images)} images done; all results in {table}")
+        typer.echo(f"{len(records)} of {len(images)} images done" + (f"; all results in {table}" if records else ""))
     if len(records) < len(images):
         raise typer.Exit(WRONG_INPUT)
+
+
+def _former(folder: Path) -> RunRecord | None:
+    """What an earlier run left in a folder; None when there is nothing that can be read."""
+    from napari_uml.errors import UMLError
+    from napari_uml.inference.run_record import read_run
+    from napari_uml.inference.saving import RUN
+
+    try:
+        return read_run(folder / RUN)
+    except UMLError:
+        return None
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -160,8 +183,8 @@ def _predict_all(
     settings: RunSettings,
     outlines: bool,
     overwrite: bool,
-) -> Iterator[RunRecord]:
-    """The record of every image that could be analysed, once it is saved; of several, the others are reported."""
+) -> Iterator[RunRecord | None]:
+    """The record of every image, once it is saved; None, and a report, for one of several that cannot be analysed."""
     from napari_uml.errors import UMLError
 
     with progress_bar() as bar:
@@ -174,6 +197,7 @@ def _predict_all(
                     raise
                 for sentence in sentences(error):
                     typer.echo(f"napari-uml: {sentence}", err=True)
+                yield None
             bar.advance(all_images)
 
 

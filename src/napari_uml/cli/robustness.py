@@ -45,11 +45,11 @@ def robustness(
     images = read_dataset(dataset)
     predictor = UMLPredictor.load(model, device, precision)
     make_folder(output)
+    steps = measure(predictor, images, split, wanted, result)
     to_do = [condition for condition in wanted if result is None or result.row(condition) is None]
     if len(to_do) < len(wanted):
         typer.echo(f"{len(wanted) - len(to_do)} of {len(wanted)} conditions are done already.", err=True)
     with progress_bar() as bar:
-        steps = measure(predictor, images, split, wanted, result)
         for result in bar.track(steps, total=len(to_do), description=f"{images.info.name}, {split}"):
             write_robustness(result, output)
             typer.echo(str(result.rows[-1].condition), err=True)

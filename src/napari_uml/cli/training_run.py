@@ -8,14 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import signal
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
 
-from napari_uml.cli.common import INTERRUPTED, progress_bar
+from napari_uml.cli.common import INTERRUPTED, ending_like_ctrl_c, progress_bar
 from napari_uml.data.dataset import read_dataset
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.curves import add_epoch, draw_curves
@@ -36,8 +35,11 @@ if TYPE_CHECKING:
 
     from napari_uml.results import EpochReport
 
-for _name in ("lightning.fabric", "lightning.pytorch"):  # they tell of precision and processes
-    logging.getLogger(_name).setLevel(logging.WARNING)
+for _name, _level in (
+    ("lightning.fabric", logging.WARNING), ("lightning.pytorch", logging.WARNING),  # they tell of precision
+    ("timm.models._builder", logging.ERROR),  # of weights that an encoder without its classifier does not need
+):  # fmt: skip
+    logging.getLogger(_name).setLevel(_level)
 
 
 def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> None:
@@ -62,7 +64,7 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
     with _stream(events) as stream, EventWriter(stream) as writer, _marked(run):
         watch = _Watch(plan, run, writer)
         try:
-            with _ending_like_ctrl_c():
+            with ending_like_ctrl_c():
                 watch.train()
         except KeyboardInterrupt:
             watch.ended = "interrupted"
@@ -153,8 +155,8 @@ def _start(plan: RunPlan) -> Start | None:
 
 
 def _saved_model(run: Path) -> Path | None:
-    """The weights file of the best epoch, written; None when no epoch was done."""
-    if not (run / BEST).exists():
+    """The weights file of the best epoch, written; None when no epoch was done to its end."""
+    if not ((run / BEST).exists() and (run / LAST).exists()):
         return None
     export_run(run)
     if (run / CURVES).exists():
@@ -189,18 +191,3 @@ def _marked(run: Path) -> Iterator[None]:
         if state is None or not state.ended:  # else only the news of it was lost
             mark_ended(run, FAILED)
         raise
-
-
-@contextmanager
-def _ending_like_ctrl_c() -> Iterator[None]:
-    """While the block runs, the system's request to end (SIGTERM, on Windows Ctrl-Break) is like Ctrl-C.
-
-    Ctrl-C itself may be switched off in a process that was started in the background, so it is set, too.
-    """
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), signal.default_int_handler) for name in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,7 +19,7 @@ from napari_uml.config import IGNORE, Task
 from napari_uml.data import photos, tiff
 from napari_uml.data.decoded import decoding
 from napari_uml.data.reading import read_image
-from napari_uml.errors import DatasetError, ImageError
+from napari_uml.errors import DatasetError, ImageError, validation_problems
 from napari_uml.files import write_atomic
 
 if TYPE_CHECKING:
@@ -210,11 +210,12 @@ def image_problems(
     return problems
 
 
-def means_nothing(masks: str) -> str:
-    """The sentence about masks that use `IGNORE` as if it were a structure."""
+def means_nothing(masks: str, others: int = 0) -> str:
+    """The sentence about masks that use `IGNORE` as if it were a structure, or may do so, and so many others."""
+    more = f" (and {others} more)" if others else ""
     return (
-        f"Expected structure numbers in the {masks}, they hold only 0 and {IGNORE}, which means not annotated; write 1 "
-        f"instead of {IGNORE}."
+        f"Expected structure numbers in the {masks}{more}, got only 0 and {IGNORE}, which means not annotated; write 1 "
+        f"instead of {IGNORE} where a structure is meant."
     )
 
 
@@ -314,12 +315,7 @@ def _read_info(path: Path) -> DatasetInfo:
 
 def sentences(error: ValidationError) -> list[str]:
     """One sentence for every problem that pydantic found."""
-    found = []
-    for problem in error.errors(include_url=False, include_input=False):
-        where = ".".join(map(str, problem["loc"]))
-        text = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        found.append(f"{where}: {text}." if where else f"{text}.")
-    return found
+    return [f"{problem}." for problem in validation_problems(error)]
 
 
 def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
@@ -331,11 +327,20 @@ def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]
             if missing:
                 needed = f"Expected the columns {', '.join(COLUMNS)}, separated by commas, in {path.name}"
                 return [], [f"{needed}; {', '.join(missing)} not found."]
-            return [(reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS}) for row in reader], []
+            rows = [(reader.line_num, {c: (row[c] or "").strip() for c in COLUMNS}) for row in reader]
+            for _, row in rows:
+                row.update({c: _as_here(path.parent, row[c]) for c in ("image", "mask")})
+            return rows, []
     except UnicodeDecodeError:
         return [], [f"Expected UTF-8 text in {path.name}, got other bytes; save it as CSV UTF-8."]
     except csv.Error as error:
         return [], [f"Expected a table separated by commas in {path.name}, it cannot be read ({error})."]
+
+
+def _as_here(folder: Path, name: str) -> str:
+    """A path with slashes where a table from Windows has backslashes."""
+    here = name.replace("\\", "/")
+    return here if (folder / here).is_file() and not (folder / name).is_file() else name
 
 
 def row_problems(folder: Path, info: DatasetInfo, row: Mapping[str, str]) -> list[str]:

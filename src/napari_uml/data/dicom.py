@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     Header = Any  # pydicom.Dataset; pydicom is optional
 
+log = logging.getLogger(__name__)
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""Endings of files in the folder of a series that may have been meant to be analysed, too."""
 PARALLEL = 0.99
 """Least cosine between the normals of slices of one stack."""
 ADVICE = 'Export it again without compression, or run pip install "pylibjpeg[all]".'
@@ -71,8 +76,15 @@ def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
     read = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
     found = [(file, header) for file, header in read if "Rows" in header and "Columns" in header]
     if not found:
-        got = f"a DICOM file of kind {read[0][1].get('Modality', 'unknown')}" if read and not is_folder else "none"
-        raise ImageError(f"{path.name}: expected DICOM images, got {got}. Choose an image, or the folder of a series.")
+        if is_folder:
+            advice = f"Name pictures of another kind themselves, such as {path.name}/*.png."
+            raise ImageError(f"{path.name}: expected DICOM images in this folder, got none. {advice}")
+        kind = read[0][1].get("Modality", "unknown")
+        advice = "Choose another file; if it should have one, it is incomplete: export it again."
+        raise ImageError(f"{path.name}: expected a DICOM image, got a file of kind {kind} without one. {advice}")
+    left = len([p for p in path.iterdir() if p.suffix.lower() in PICTURES]) if is_folder else 0
+    if left:
+        log.warning("%s: %d pictures that are no DICOM are left out; name them themselves.", path.name, left)
     series = Counter(str(header.get("SeriesInstanceUID", "")) for _, header in found)
     sizes = {(int(header.Rows), int(header.Columns)) for _, header in found}
     if len(series) > 1 or len(sizes) > 1:

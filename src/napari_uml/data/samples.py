@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,13 +17,16 @@ from napari_uml.data.tasks import renumbered
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_uml.config import Focus, Task
     from napari_uml.data.dataset import Dataset, Record, Split
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +79,7 @@ def load_samples(
     ------
     DatasetError
         With every file that cannot be read, every mask that does not fit its image, and every data set whose masks
-        use the number of "not annotated" as if it were a structure.
+        use the number of "not annotated" as if it were a structure; where only some do, that is a warning.
     """
     samples: list[Sample] = []
     problems: list[str] = []
@@ -86,8 +90,11 @@ def load_samples(
                 own += _views(dataset, record, source, size, task, focus)
             except ImageError as error:
                 problems.append(str(error))
-        if _marks_by_ignore(sample.mask for sample in own):
+        doubtful = [sample.name for sample in own if _is_nothing(sample.mask)]
+        if doubtful and not any(_has_structure(sample.mask) for sample in own):
             problems.append(means_nothing(f"{split} masks of {dataset.folder}"))
+        elif doubtful:
+            log.warning("%s", means_nothing(f"mask of {doubtful[0]}", others=len({*doubtful}) - 1))
         samples += [replace(sample, mixed=True) for sample in own] if source >= len(datasets) else own
     if problems:
         raise DatasetError(*problems)
@@ -173,11 +180,10 @@ def _sample(
     return Sample(image, target, label, source, name=name)
 
 
-def _marks_by_ignore(masks: Iterable[Tensor]) -> bool:
-    """Whether some mask has 0 and `IGNORE` side by side, and none has a structure: 255 was meant as one."""
-    mixed = False
-    for mask in masks:
-        if bool(((mask > 0) & (mask < IGNORE)).any()):
-            return False
-        mixed = mixed or bool((mask == 0).any() and (mask == IGNORE).any())
-    return mixed
+def _has_structure(mask: Tensor) -> bool:
+    return bool(((mask > 0) & (mask < IGNORE)).any())
+
+
+def _is_nothing(mask: Tensor) -> bool:
+    """Whether a mask has 0 and `IGNORE` side by side and no structure: 255 may have been meant as one."""
+    return bool((mask == 0).any() and (mask == IGNORE).any()) and not _has_structure(mask)

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from napari_uml.calibration import Estimate
 from napari_uml.config import Settings
-from napari_uml.errors import UMLError
+from napari_uml.errors import UMLError, validation_problems
 from napari_uml.files import replacing
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def read_record(path: Path) -> MetricsRecord:
     except OSError as error:
         raise UMLError(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UMLError(f"{path} is not a metrics record: {where}: {first['msg']}.") from error
+        raise UMLError(f"{path} is not a metrics record: {validation_problems(error)[0]}.") from error
 
 
 def format_table(record: MetricsRecord) -> str:

@@ -149,7 +149,12 @@ def measure(
             f"Expected a former run of {_origin(start)}, got one of {_origin(done)}; choose another folder or allow "
             "overwriting."
         )
-    so_far = start if done is None else done
+    return _measured(predictor, dataset, split, wanted, start if done is None else done)
+
+
+def _measured(
+    predictor: UMLPredictor, dataset: Dataset, split: Split, wanted: Sequence[Condition], so_far: Robustness
+) -> Iterator[Robustness]:
     for condition in wanted:
         if so_far.row(condition) is None:
             row = _row(predictor, dataset, split, condition, so_far.rows[0] if so_far.rows else None)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST_SIGMA = 1.0
+LARGEST_SEED = 2**62
 
 
 def check_sigma(sigma: float) -> None:
@@ -22,6 +23,18 @@ def check_sigma(sigma: float) -> None:
     """
     if not 0 <= sigma <= LARGEST_SIGMA:
         raise ValueError(f"Expected a noise sigma from 0 to {LARGEST_SIGMA:g} (the image spans 0 to 1), got {sigma:g}.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that the generator does not take.
+
+    Raises
+    ------
+    ValueError
+        When it is below 0 or above `LARGEST_SEED`.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"Expected a seed from 0 to {LARGEST_SEED}, got {seed}.")
 
 
 def add_noise(image: Tensor, sigma: float, seed: int, grey: bool) -> Tensor:

@@ -18,11 +18,12 @@ from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
 from napari_uml.inference.llvm import leave_triton_out
-from napari_uml.inference.noise import add_noise, check_sigma
+from napari_uml.inference.noise import add_noise, check_seed, check_sigma
 from napari_uml.nn.evidence import full_precision
 from napari_uml.nn.output import Answer
 from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails, stack_predictions
 from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
+from napari_uml.weights.registry import user_folder
 
 leave_triton_out()
 from napari_uml.inference.folding import fold_batch_norm  # noqa: E402 (imports timm)
@@ -105,6 +106,8 @@ class UMLPredictor:
         """
         path = find_weights(name_or_path)
         info = read_info(path)
+        if path.parent == user_folder():  # the user may have given it another name than the file gives itself
+            info = info.model_copy(update={"name": path.stem})
         if not calibrated:
             info = info.model_copy(update={"calibration": None})
         predictor = cls(info, build_network(info, load_tensors(path)), device, precision, sha256(path))
@@ -164,10 +167,13 @@ class UMLPredictor:
         corruption: Corruption | None = None,
     ) -> Iterator[Prediction]:
         """The same slice by slice: a prediction (H, W) of each as soon as it is there; to cancel, cease to iterate."""
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"Expected a numpy array, got {type(image).__name__}; read a file with read_image.")
         pixels = in_unit(image, stack=stack)
         if roi is not None:
             check_pixels(_part(image, roi, stack), stack=stack, name="The rectangle")
         check_sigma(sigma)
+        check_seed(seed)
         check_corruption(corruption)
         for number, one in enumerate(pixels if stack else pixels[None]):
             yield self._predict_one(one, sigma, seed + number, roi, details, corruption)
@@ -328,6 +334,8 @@ def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
 
 def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:
     """A rectangle of an image or of every slice of a stack."""
+    if not isinstance(roi, Box):
+        raise ValueError(f"Expected a rectangle as Box(top, left, bottom, right), got {roi!r}.")
     height, width = image.shape[stack : stack + 2]
     if roi.bottom > height or roi.right > width:
         raise ValueError(f"Expected a rectangle inside the image of {height} x {width} pixels, got {roi}.")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from napari_uml import __version__
 from napari_uml.config import Settings
-from napari_uml.errors import UMLError
+from napari_uml.errors import UMLError, validation_problems
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
 from napari_uml.inference.likeness import is_unlike, unlike_training
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
@@ -254,9 +254,8 @@ def read_run(path: Path) -> RunRecord:
     except OSError as error:
         raise UMLError(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UMLError(f"{path} is no run record that this version can read ({where}: {first['msg']}).") from error
+        first = validation_problems(error)[0]
+        raise UMLError(f"{path} is no run record that this version can read ({first}).") from error
 
 
 def _versions() -> dict[str, str]:

@@ -25,19 +25,23 @@ WARNINGS = "warnings"
 """Heading of what is unusual about the image for the model."""
 
 
-def result_rows(record: RunRecord) -> list[Row]:
-    """The lines about one run, as column and value.
+def result_rows(record: RunRecord, folder: str = "") -> list[Row]:
+    """The lines about one run, as column and value; with a folder that its results lie in a column for that.
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
     slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model, but not about the whole of a
-    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), warnings, sigma, seed, model,
-    device, precision. A number that is undefined is an empty cell. What a model does not answer has no column, and one
-    without evidence has `entropy` for u and no beliefs.
+    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), warnings, sigma, seed,
+    corruption, rectangle, model, its SHA-256, device, precision. A number that is undefined is an empty cell. What a
+    model does not answer has no column, and one without evidence has `entropy` for u and no beliefs.
     """
-    image, settings = record.image, record.settings
+    image, settings, box = record.image, record.settings, record.settings.roi
     start: Row = {"file": image.path or image.name}
+    if folder:
+        start["folder"] = folder
     end: Row = {
-        "sigma": settings.sigma, "seed": settings.seed, "model": record.model.name,
+        "sigma": settings.sigma, "seed": settings.seed, "corruption": str(settings.corruption or ""),
+        "rectangle": "" if box is None else f"{box.top},{box.left},{box.bottom},{box.right}",
+        "model": record.model.name, "model sha256": record.model.sha256,
         "device": record.device, "precision": record.precision,
     }  # fmt: skip
     rows = []
@@ -53,8 +57,17 @@ def result_rows(record: RunRecord) -> list[Row]:
     return rows
 
 
-def write_results(path: Path, records: Sequence[RunRecord], *, overwrite: bool = False) -> None:
+def write_results(
+    path: Path, records: Sequence[RunRecord], folders: Sequence[str] = (), *, overwrite: bool = False
+) -> None:
     """Write the lines about several runs, in their order, as UTF-8 that spreadsheets recognise.
+
+    Parameters
+    ----------
+    path, records, overwrite
+        What to write where, and whether a file that is there may go.
+    folders
+        Where the results of each lie, to be told in a column; none: the table has no such column.
 
     Raises
     ------
@@ -63,7 +76,8 @@ def write_results(path: Path, records: Sequence[RunRecord], *, overwrite: bool =
     """
     if not overwrite:
         refuse_existing([path])
-    rows = [row for record in records for row in result_rows(record)]
+    told = folders or [""] * len(records)
+    rows = [row for record, folder in zip(records, told, strict=True) for row in result_rows(record, folder)]
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.DictWriter(file, _columns(rows), restval="")
         writer.writeheader()

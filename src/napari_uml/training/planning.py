@@ -10,10 +10,20 @@ from napari_uml.data.dataset import read_dataset, read_datasets
 from napari_uml.data.kept import what_is_kept
 from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import UMLError
-from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE, check_settings
 from napari_uml.training.origin import Origin, find_origin
-from napari_uml.training.plan import PLAN, RunPlan, command_line, count_images, read_plan
+from napari_uml.training.plan import (
+    BEST,
+    CURVES,
+    LAST,
+    MODEL,
+    PICTURE,
+    PLAN,
+    RunPlan,
+    command_line,
+    count_images,
+    read_plan,
+)
 from napari_uml.training.transfer import class_encoder
 
 if TYPE_CHECKING:
@@ -48,8 +58,9 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     UMLError
         When `run` holds a run already, or data sets or start weights cannot be read.
     """
-    if (run / LAST).exists():
-        raise UMLError(f"Expected a new folder, {run} holds a run; go on with --resume or choose another folder.")
+    there = next((name for name in (LAST, BEST, MODEL, CURVES, PICTURE, "dataset.json") if (run / name).exists()), "")
+    if there:
+        raise UMLError(f"Expected a new folder, {run} holds {there}; go on with --resume or choose another folder.")
     if not folders:
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
     mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
-    from napari_uml.data.dataset import Dataset
+    from napari_uml.data.dataset import Dataset, Split
+    from napari_uml.data.samples import Sample
     from napari_uml.nn.losses import UMLLoss
     from napari_uml.nn.output import UMLOutput
     from napari_uml.training.processes import Member
@@ -152,9 +153,18 @@ class Trainer:
 
     def _load(self, datasets: Sequence[Dataset], focus: Focus | None, mix_in: Sequence[Dataset]) -> None:
         size = self.config.image_size
-        self.training = load_samples(datasets, "train", size, self.task, focus, mix_in)
-        validates = self.fabric.is_global_zero
-        self.validation = load_samples(datasets, "val", size, self.task, focus) if validates else []
+        splits: tuple[Split, ...] = ("train", "val") if self.fabric.is_global_zero else ("train",)
+        loaded: dict[str, list[Sample]] = {"val": []}
+        problems: list[str] = []
+        for split in splits:  # all problems at once
+            try:
+                mixed_in = mix_in if split == "train" else ()
+                loaded[split] = load_samples(datasets, split, size, self.task, focus, mixed_in)
+            except DatasetError as error:
+                problems += error.problems
+        if problems:
+            raise DatasetError(*problems)
+        self.training, self.validation = loaded["train"], loaded["val"]
         own = sum(not sample.mixed for sample in self.training)
         if own < self.config.processes:
             raise DatasetError(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from napari_uml.calibration import Calibration
 from napari_uml.config import Focus, Settings, Task, UMLConfig
-from napari_uml.errors import WeightsError
+from napari_uml.errors import WeightsError, validation_problems
 from napari_uml.familiarity import Familiarity
 
 FORMAT_VERSION: Final = 1
@@ -184,7 +184,6 @@ def in_short(error: ValueError) -> str:
     """The first problems of a validation in one line."""
     if not isinstance(error, ValidationError):
         return str(error)[:300]
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [f"{'.'.join(map(str, p['loc'])) or 'all'}: {p['msg']}"[:150] for p in problems[:3]]
+    problems = validation_problems(error)
     more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return "; ".join(lines).rstrip(".") + more
+    return "; ".join(problems[:3]) + more

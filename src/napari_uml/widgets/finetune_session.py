@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from napari_uml.config import TrainConfig
 from napari_uml.data.kept import what_is_kept
 from napari_uml.data.tasks import merge_tasks
-from napari_uml.errors import DatasetError
+from napari_uml.errors import DatasetError, validation_problems
 from napari_uml.training.job import TrainingJob
 from napari_uml.training.lengths import Counts, Length, Part, settings_for
 from napari_uml.weights.info import NAME_PATTERN
@@ -233,8 +233,7 @@ def _choice_problem(session: FinetuneSession) -> str:
     except DatasetError as error:
         return str(error)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'Advanced settings'}: {first['msg']}."
+        return f"{validation_problems(error)[0]}."
     return ""
 
 
