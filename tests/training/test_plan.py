@@ -170,7 +170,9 @@ def test_run_starts_from_anything_trained(kind: str, make_run: MakeRun, new: Cal
 @pytest.mark.parametrize("with_start", [True, False])
 def test_class_encoder_comes_from_another_run(with_start: bool, make_run: MakeRun, new: Callable[..., RunPlan]) -> None:
     network = preset("compact", 2, 2)
-    encoder = make_run("ec", network=network, licence="Skin: BY", command="napari-uml train skin -o ec")
+    encoder = make_run(
+        "ec", network=network, licence="Skin: BY\nBlobs: older terms", command="napari-uml train skin -o ec"
+    )
     options = {"class_encoder": str(encoder)}
     if with_start:
         options["from_"] = str(make_run("old", network=network, earlier=("first",)))

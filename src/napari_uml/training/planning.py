@@ -197,8 +197,10 @@ def _start_in_words(options: Typed, task: Task, origin: Origin | None, encoder: 
 
 
 def _licence(datasets: Sequence[Dataset], origins: Sequence[Origin]) -> str:
-    terms = [f"{dataset.info.name}: {dataset.info.licence or 'not stated'}" for dataset in datasets]
-    return "\n".join(dict.fromkeys([*terms, *(line for origin in origins for line in origin.licence.splitlines())]))
+    """Terms of the data sets, then of what the origins have seen besides, a line each."""
+    terms = {dataset.info.name: dataset.info.licence or "not stated" for dataset in datasets}
+    seen = [line for origin in origins for line in origin.licence.splitlines() if line.partition(": ")[0] not in terms]
+    return "\n".join(dict.fromkeys([*(f"{name}: {text}" for name, text in terms.items()), *seen]))
 
 
 def _name_of(run: Path) -> str:
