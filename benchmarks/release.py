@@ -1,9 +1,11 @@
 """Turn a training run into a shipped model: weights, model card and registry entry under `weights/`.
 
-    python benchmarks/release.py RUN [--version 1]
+    python benchmarks/release.py RUN [--version 1] [--average MODEL]
     python benchmarks/release.py NAME --datasets DATASET...
 
-RUN is the folder of a run, whose `train.json` has name, title, data sets and command. With the NAME of a shipped model
+RUN is the folder of a run, whose `train.json` has name, title, data sets and command. With `--average` the weights are
+the mean of the run's and those of the model that it started from, which errs less on images of another kind than either
+(Wortsman et al., "Model soups", ICML 2022; the card says so). With the NAME of a shipped model
 its tensors stay and the rest is made anew. The calibration is fitted and the figures are
 measured here, on the validation split of every data set, printed, and put into the card. The figures are those after
 the calibration; the card has them cross-fitted, too.
@@ -25,10 +27,12 @@ from napari_uml.files import write_atomic
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
 from napari_uml.training.plan import read_plan
-from napari_uml.weights import read_info, sha256, write_info
+from napari_uml.weights import load_tensors, read_info, save_weights, sha256, write_info
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
 
     from napari_uml.data.dataset import Dataset
     from napari_uml.evaluation.record import MetricsRecord
@@ -42,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder of the run, or name of a shipped model")
     parser.add_argument("--version", default="1", help="version of the weights of a run")
+    parser.add_argument("--average", metavar="MODEL", help="average the weights with those of this weights file")
     parser.add_argument("--datasets", type=Path, nargs="+", default=[], help="what a shipped model was trained on")
     args = parser.parse_args()
 
@@ -50,6 +55,8 @@ def main() -> None:
         plan = read_plan(Path(args.source))
         path, folders = WEIGHTS / f"{plan.name}.safetensors", plan.datasets
         export_run(Path(args.source), path, version=args.version)
+        if args.average:
+            average(path, Path(args.average))
     else:
         write_info(path, read_info(path).model_copy(update={"familiarity": None}))
     datasets = [read_dataset(folder) for folder in folders]
@@ -59,6 +66,21 @@ def main() -> None:
     write_atomic(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))
     register(predictor.info.name, predictor.info.title, path)
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def average(path: Path, other: Path) -> None:
+    """Make the weights of a file the mean of its own and another one's, and say so in its card."""
+    info, own, others = read_info(path), load_tensors(path), load_tensors(other)
+    if not same_network(own, others):
+        raise SystemExit(f"Expected weights of the same network in {other}, got others.")
+    mean = {name: t.lerp(others[name], 0.5) if t.is_floating_point() else t for name, t in own.items()}
+    words = f"{info.training['started_from']}; its weights are the mean of those of this run and those it started from"
+    save_weights(path, mean, info.model_copy(update={"training": {**info.training, "started_from": words}}))
+
+
+def same_network(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors have the same names and shapes."""
+    return {name: t.shape for name, t in own.items()} == {name: t.shape for name, t in others.items()}
 
 
 def measure(datasets: Sequence[Dataset], predictor: UMLPredictor) -> list[tuple[float, MetricsRecord]]:

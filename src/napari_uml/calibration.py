@@ -124,6 +124,9 @@ class Calibration(Settings):
         See there.
     contours
         By structure or union.
+    reach
+        Distance from the training images (`Familiarity`) that most of these images stay below: what is known of errors
+        holds so far, where that is further than the gate for unlike images. 0: not measured.
     """
 
     dataset: Annotated[str, Field(min_length=1)]
@@ -142,6 +145,7 @@ class Calibration(Settings):
     class_set_threshold: Share | None = None
     set_coverage: Share = 0.9
     contours: dict[str, Contours] = Field(default_factory=dict)
+    reach: Annotated[FiniteFloat, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _maps_are_monotone(self) -> Self:

@@ -12,9 +12,10 @@ from scipy.ndimage import gaussian_filter
 from tests.test_view import info
 from tests.tiny import tiny_dataset
 
+from napari_uml.calibration import Calibration, Knot
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
-from napari_uml.evaluation.familiar import fit_familiarity, statistics_of
+from napari_uml.evaluation.familiar import fit_familiarity, reach_of, statistics_of
 from napari_uml.familiarity import DETAIL, STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.likeness import is_unlike, unlike_training
 
@@ -119,6 +120,21 @@ def test_the_warning_of_the_dock_uses_the_gate(dataset: Dataset) -> None:
     assert any(said in sentence for sentence in unlike_training(1 - pixels, gated))
     assert not any(said in sentence for sentence in unlike_training(1 - pixels, info()))
     assert [is_unlike(one, model) for one in (pixels, 1 - pixels) for model in (gated, info())] == [0, 0, 1, 0]
+
+
+def test_errors_that_were_measured_on_images_further_away_are_known_of_such(dataset: Dataset) -> None:
+    pixels, _ = read_pair(dataset, dataset.of_split("val")[0])
+    model = info().model_copy(update={"familiarity": fit_familiarity([dataset], info())})
+    near = model.familiarity.distance(picture_statistics(network_view(pixels, 64, 1)))
+    far = model.familiarity.distance(picture_statistics(network_view(1 - pixels, 64, 1)))
+    reach = reach_of([dataset], model, "val")
+    assert reach <= max(model.familiarity.distance(row) for row in statistics_of([dataset], model, "val"))
+    assert reach_of([dataset], info(), "val") == 0
+    knots = (Knot(uncertainty=0.5, chance=0.1, low=0.0, high=0.2),)
+    for known, expected in ((reach, True), (far, False)):
+        fitted = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=known)
+        assert is_unlike(1 - pixels, model.model_copy(update={"calibration": fitted})) == expected
+        assert not is_unlike(pixels, model.model_copy(update={"calibration": fitted})), near
 
 
 def test_too_few_images_are_refused(dataset: Dataset) -> None:

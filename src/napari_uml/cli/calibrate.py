@@ -39,6 +39,7 @@ def calibrate(
     from napari_uml.data.dataset import read_datasets
     from napari_uml.evaluation.answers import read_answers
     from napari_uml.evaluation.calibrate import calibrate as fit
+    from napari_uml.evaluation.familiar import reach_of
     from napari_uml.files import make_way
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.weights import find_weights, read_info, sha256, write_info
@@ -56,8 +57,10 @@ def calibrate(
         answers = list(bar.track(images, total=total, description=f"{model}, {split}"))
     name = ", ".join(folder.info.name for folder in folders)
     fitted = fit(answers, predictor.info.task, dataset=name, split=split, target_risk=target_risk, seed=seed)
+    info = read_info(path)
+    fitted = fitted.model_copy(update={"reach": reach_of(folders, info, split)})
     former, target = sha256(path), output or path
-    write_info(path, read_info(path).model_copy(update={"calibration": fitted}), output)
+    write_info(path, info.model_copy(update={"calibration": fitted}), output)
     typer.echo(in_words(fitted))
     typer.echo(f"Written into {target}.")
     if said := _renew_card(path, target, former):

@@ -80,6 +80,15 @@ def statistics_of(datasets: Sequence[Dataset], info: WeightsInfo, split: Split) 
     return np.array(rows)
 
 
+def reach_of(datasets: Sequence[Dataset], info: WeightsInfo, split: Split) -> float:
+    """The distance that the images of a split stay below but for the false alarms of the gate; 0 without a gate."""
+    gate = info.familiarity
+    if gate is None:
+        return 0.0
+    distances = [gate.distance(row) for row in statistics_of(datasets, info, split)]
+    return float(np.quantile(distances, 1 - gate.false_alarms))
+
+
 def looked_at(dataset: Dataset, split: Split) -> tuple[Record, ...]:
     """The images of a split, or `MOST_IMAGES` spread evenly over them."""
     records = dataset.of_split(split)

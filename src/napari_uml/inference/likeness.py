@@ -49,13 +49,15 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
 def is_unlike(pixels: NDArray[np.float32], info: WeightsInfo) -> bool:
     """Whether an image is so unlike the training images that what is known of the model's errors says nothing of it.
 
+    Errors that were measured on images further away, by `napari-uml calibrate`, are known of such images, too.
+
     Parameters
     ----------
     pixels, info
         As for `unlike_training`; False where the model has no `familiarity`.
     """
-    gate = info.familiarity
-    return gate is not None and max(_distances(pixels, info, gate)) > gate.threshold
+    gate, known = info.familiarity, info.calibration.reach if info.calibration else 0.0
+    return gate is not None and max(_distances(pixels, info, gate)) > max(gate.threshold, known)
 
 
 def _distances(pixels: NDArray[np.float32], info: WeightsInfo, gate: Familiarity) -> tuple[float, float]:
