@@ -184,6 +184,16 @@ def test_a_series_is_sorted_by_position_and_not_by_name_or_number(tmp_path: Path
     assert [file.name for file in image.files] == ["03", "01", "02", "00"]
 
 
+def test_images_beside_a_series_are_said_to_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = series(tmp_path / "chest", [0, 1])
+    read_image(folder)
+    assert caplog.messages == []
+    for name in ("b.png", "a.PNG", "notes.txt"):
+        (folder / name).write_text("whatever")
+    assert len(read_image(folder).pixels) == 2
+    assert caplog.messages == ["chest: left out what is no DICOM, a.PNG (and 1 more); to analyse it, name it itself."]
+
+
 def test_the_affine_of_a_series_reaches_its_last_slice(tmp_path: Path) -> None:
     image = read_image(series(tmp_path / "chest", [9, 3, 6, 0]))
     assert image.affine is not None

@@ -18,7 +18,6 @@ EXPECTED: Final = {
     "dict_type": "expected names with values",
     "model_type": "expected names with values",
     "model_attributes_type": "expected names with values",
-    "string_pattern_mismatch": "expected small letters, digits, - and _",
 }
 """What pydantic's errors mean, by their types; the others speak for themselves."""
 LONGEST = 60

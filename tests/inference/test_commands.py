@@ -361,59 +361,65 @@ def test_interrupt_is_one_line_and_exit_code_130(
     assert run("predict", photo, "-m", weights, "-o", tmp_path / "out") == (130, "", "napari-uml: interrupted.\n")
 
 
-def test_interrupted_cohort_keeps_what_is_done(
-    run: Callable[..., tuple[int, str, str]],
-    weights: Path,
-    photo: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
-    predict, asked = UMLPredictor.predict_slices, []
-
-    def interrupt(*arguments: object, **named: object) -> object:
-        asked.append(arguments)
-        if len(asked) == 2:
-            raise KeyboardInterrupt
-        return predict(*arguments, **named)
-
-    monkeypatch.setattr(UMLPredictor, "predict_slices", interrupt)
-    code, _, _ = run("predict", photo, tmp_path / "second.png", "-m", weights, "-o", tmp_path / "out")
-    assert code == 130
-    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
-        assert [row["file"] for row in csv.DictReader(file)] == [str(photo)]
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
+@pytest.fixture
+def cohort(photo: Path, tmp_path: Path) -> tuple[Path, ...]:
+    """Return three photographs."""
+    Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
+    Image.fromarray(PIXELS[:, ::-1]).save(tmp_path / "third.png")
+    return photo, tmp_path / "second.png", tmp_path / "third.png"
+
+
+@pytest.fixture
+def end_at_second(monkeypatch: pytest.MonkeyPatch) -> Callable[[signal.Signals], None]:
+    """Return a function that lets the system ask for the end when the second image is looked at."""
+
+    def arrange(request: signal.Signals) -> None:
+        predict, asked = UMLPredictor.predict_slices, []
+
+        def interrupted(*arguments: object, **named: object) -> object:
+            asked.append(arguments)
+            if len(asked) == 2:
+                signal.raise_signal(request)
+            return predict(*arguments, **named)
+
+        monkeypatch.setattr(UMLPredictor, "predict_slices", interrupted)
+
+    return arrange
+
+
+@pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "shutdown"])
+def test_interrupted_cohort_keeps_what_is_done(
+    run: Callable[..., tuple[int, str, str]],
+    weights: Path,
+    cohort: tuple[Path, ...],
+    tmp_path: Path,
+    end_at_second: Callable[[signal.Signals], None],
+    request_: signal.Signals,
+) -> None:
+    end_at_second(request_)
+    assert run("predict", *cohort, "-m", weights, "-o", tmp_path / "out")[0] == 130
+    assert [row["file"] for row in rows_of(tmp_path / "out" / "results.csv")] == [str(cohort[0])]
+
+
 def test_interrupted_repetition_keeps_the_rows_of_what_was_not_done_again(
     run: Callable[..., tuple[int, str, str]],
     weights: Path,
-    photo: Path,
+    cohort: tuple[Path, ...],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    end_at_second: Callable[[signal.Signals], None],
 ) -> None:
-    Image.fromarray(PIXELS[::-1]).save(tmp_path / "second.png")
-    Image.fromarray(PIXELS[:, ::-1]).save(tmp_path / "third.png")
-    names = (photo, tmp_path / "second.png", tmp_path / "third.png")
-    arguments = ("predict", *names, "-m", weights, "-o", tmp_path / "out")
+    arguments = ("predict", *cohort, "-m", weights, "-o", tmp_path / "out")
     assert run(*arguments)[0] == 0
-    predict, asked = UMLPredictor.predict_slices, []
-
-    def ask_to_end(*arguments: object, **named: object) -> object:
-        asked.append(arguments)
-        if len(asked) == 2:
-            signal.raise_signal(signal.SIGTERM)  # as a queue or a shutdown does
-        return predict(*arguments, **named)
-
-    monkeypatch.setattr(UMLPredictor, "predict_slices", ask_to_end)
+    end_at_second(signal.SIGTERM)
     assert run(*arguments, "--overwrite", "--sigma", "0.1")[0] == 130
     rows = rows_of(tmp_path / "out" / "results.csv")
-    assert [(row["file"], float(row["sigma"])) for row in rows] == list(zip(map(str, names), (0.1, 0, 0), strict=True))
-    assert [row["folder"] for row in rows] == [name.stem for name in names]
+    assert [(row["file"], float(row["sigma"])) for row in rows] == list(zip(map(str, cohort), (0.1, 0, 0), strict=True))
+    assert [row["folder"] for row in rows] == [path.stem for path in cohort]
 
 
 def test_table_tells_damage_rectangle_and_weights_apart(

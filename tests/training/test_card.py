@@ -117,6 +117,10 @@ def test_card_says_how_it_was_calibrated_and_judged(info: WeightsInfo) -> None:
     ):  # fmt: skip
         assert words in card
     assert "Not calibrated" not in card
+    assert "It speaks of images" not in card
+    far = calibration.model_copy(update={"reach": 2.5})
+    card = model_card(info.model_copy(update={"calibration": far}), [], SHA256, 1)
+    assert "It speaks of images up to a distance of 2.50 from the training images." in card
     nowhere_sure = calibration.model_copy(update={"referral_threshold": 0.0})
     card = model_card(info.model_copy(update={"calibration": nowhere_sure}), [], SHA256, 1)
     assert "about every image: not even the most certain ones keep errors below 5.0%" in card

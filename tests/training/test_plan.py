@@ -94,7 +94,7 @@ def test_command_line_repeats_lists() -> None:
     [
         ({"preset": "huge"}, "compact, light, paper"),
         ({"focus": ["disc"]}, "a focus among lesion, got disc"),
-        ({"name": "No Name"}, "name"),
+        ({"name": "No Name"}, "a name of up to 64 small letters, digits, - and _, got 'No Name'"),
         ({"from_": "nobody"}, "nobody"),
         ({"from_": "breast-ultrasound", "pretrained": True}, "either --pretrained or --from"),
         ({"from_": "breast-ultrasound", "pretrained": True, "preset": "light"}, "either --pretrained or --from"),

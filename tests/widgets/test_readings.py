@@ -103,6 +103,10 @@ def test_a_calibrated_model_says_how_often_such_a_pixel_is_wrong(predictor: Fake
     assert other is not None
     assert found.wrong == pytest.approx(0.8 * found.uncertainty)
     assert other.wrong is None  # the background has no map here
+    at = tuple(np.argwhere(result.prediction.mask == 1)[0])
+    unlike = pixel_at(replace(result, unlike=(True,)), at)
+    assert unlike is not None
+    assert unlike.wrong is None  # nothing is known of such an image
     assert "<td align='right'>20%</td>" in as_html(info.task, found, calibrated=True)
     assert "wrong in 20% of such pixels" in in_words(found)
     assert "wrong" not in as_html(info.task, found) + in_words(other)

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_uml.data.decoded import Decoded, decoding, optional
 from napari_uml.data.dicom_geometry import first_number, geometry, slice_plane
+from napari_uml.data.reading import ENDINGS
 from napari_uml.data.scaling import check_size
 from napari_uml.errors import ImageError
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-"""Endings of files in the folder of a series that may have been meant to be analysed, too."""
 PARALLEL = 0.99
 """Least cosine between the normals of slices of one stack."""
 ADVICE = 'Export it again without compression, or run pip install "pylibjpeg[all]".'
@@ -82,9 +81,8 @@ def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
         kind = read[0][1].get("Modality", "unknown")
         advice = "Choose another file; if it should have one, it is incomplete: export it again."
         raise ImageError(f"{path.name}: expected a DICOM image, got a file of kind {kind} without one. {advice}")
-    left = len([p for p in path.iterdir() if p.suffix.lower() in PICTURES]) if is_folder else 0
-    if left:
-        log.warning("%s: %d pictures that are no DICOM are left out; name them themselves.", path.name, left)
+    if is_folder:
+        _tell_of_others(path, files)
     series = Counter(str(header.get("SeriesInstanceUID", "")) for _, header in found)
     sizes = {(int(header.Rows), int(header.Columns)) for _, header in found}
     if len(series) > 1 or len(sizes) > 1:
@@ -93,6 +91,14 @@ def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
     count = sum(int(header.get("NumberOfFrames") or 1) for _, header in found)
     check_size((count, *sizes.pop()), path.name)
     return found
+
+
+def _tell_of_others(folder: Path, series: list[Path]) -> None:
+    """Warn of images in the folder that are no part of its series."""
+    others = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(ENDINGS) and p not in series)
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        log.warning("%s: left out what is no DICOM, %s%s; to analyse it, name it itself.", folder.name, others[0], more)
 
 
 def _read_frames(file: Path, header: Header, pydicom: Any) -> Iterator[Frame]:

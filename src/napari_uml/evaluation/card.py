@@ -146,6 +146,8 @@ def calibration_lines(calibration: Calibration) -> list[str]:
     """What a calibration says, a sentence a line."""
     scales = {"class": calibration.class_scale, "pixels": calibration.pixel_scale}
     lines = [f"Fitted on {calibration.source}, and on no other images."]
+    if calibration.reach:
+        lines.append(f"It speaks of images up to a distance of {calibration.reach:.2f} from the training images.")
     lines += [f"Evidence scale of the {name}: {s}." for name, s in scales.items() if s is not None]
     lines += [
         f"At u = {knot.uncertainty:.3f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."

@@ -25,6 +25,7 @@ from napari_uml.training.plan import (
     read_plan,
 )
 from napari_uml.training.transfer import class_encoder
+from napari_uml.weights.info import check_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,8 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
     """
     there = next((name for name in (LAST, BEST, MODEL, CURVES, PICTURE, "dataset.json") if (run / name).exists()), "")
     if there:
-        raise UMLError(f"Expected a new folder, {run} holds {there}; go on with --resume or choose another folder.")
+        advice = "choose another folder" if there == "dataset.json" else "go on with --resume or choose another folder"
+        raise UMLError(f"Expected a new folder, {run} holds {there}; {advice}.")
     if not folders:
         raise ValueError("Expected one dataset folder or more, got none (a run goes on without, by --resume).")
     mix_in = tuple(folder.resolve() for folder in options.get("mix_in", ()))
@@ -76,6 +78,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         class_encoder(encoder.tensors, encoder.network, network)
         network = network.model_copy(update={"class_encoder": encoder.network.class_encoder})
     name = options.get("name") or _name_of(run)
+    check_pattern(name)
     plan = RunPlan(
         command=command_line(folders, {**options, **settings, "output": run}),
         datasets=tuple(folder.resolve() for folder in folders),

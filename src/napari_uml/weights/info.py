@@ -175,6 +175,18 @@ def _parse(path: Path, text: str) -> WeightsInfo:
         raise WeightsError(f"{path} does not describe a model: {in_short(error)}.") from error
 
 
+def check_pattern(name: str) -> None:
+    """Refuse what is no name of a model.
+
+    Raises
+    ------
+    ValueError
+        Then.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(f"Expected a name of up to 64 small letters, digits, - and _, got {name!r}.")
+
+
 def _is_newer(content: object) -> bool:
     version = content.get("format_version") if isinstance(content, dict) else None
     return isinstance(version, int) and version > FORMAT_VERSION

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 
 from napari_uml.errors import WeightsError
 from napari_uml.files import replacing
-from napari_uml.weights.info import NAME_PATTERN, WeightsInfo, read_info
+from napari_uml.weights.info import WeightsInfo, check_pattern, read_info
 from napari_uml.weights.registry import (
     CARD,
     SUFFIX,
@@ -155,8 +154,7 @@ def _taken(name: str) -> WeightsError:
 
 def _target(name: str) -> Path:
     """Where a user's model of that name is to be."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise ValueError(f"Expected a name of up to 64 small letters, digits, - and _, got {name!r}.")
+    check_pattern(name)
     if name in load_registry().models:
         raise ValueError(f"{name!r} is the name of a model that comes with napari-uml; choose another one.")
     return user_folder() / f"{name}{SUFFIX}"

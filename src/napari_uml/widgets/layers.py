@@ -32,8 +32,8 @@ program from what the network said."""
 READING = "napari-uml reading"
 """Key of a layer's metadata that says how the image was read, see `Reading`."""
 
-OWN_PLACE: Final = ("network input",)
-"""Roles of layers with a grid of their own, which whoever shows them keeps in place."""
+INPUT_ROLE: Final = "network input"
+"""Role of the layer with what the network saw, which has a grid of its own, so that `move` leaves it alone."""
 KEPT_TRUE: Final = ("colormap", "features")
 """Parts of a layer's style that go with its data; the others the user may have changed."""
 
@@ -141,7 +141,7 @@ class ResultLayers:
         where = _placed(np.zeros(result.prediction.mask.shape, np.uint8), source, result)[1]
         for layer in self._viewer.layers:
             mark = layer.metadata.get(MARK) or layer.metadata.get(CORRECTED) or {}
-            if mark.get("of") == str(source.unique_id) and mark.get("role") not in OWN_PLACE:
+            if mark.get("of") == str(source.unique_id) and mark.get("role") != INPUT_ROLE:
                 _set(layer, where)
 
     def remove(self, source: Layer) -> None:

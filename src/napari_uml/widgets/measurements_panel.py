@@ -88,6 +88,7 @@ class MeasurementsPanel(Panel):
         self._background.finished.connect(self._on_finished)
         self.session.events.result.connect(self._show_result)
         self.session.events.position.connect(self._measure)
+        self.bench.moved.connect(self._measure)
         self._show_result()
 
     def showEvent(self, event: QShowEvent) -> None:

@@ -11,9 +11,9 @@ from superqt.utils import QSignalDebouncer
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.results import Corruption
 from napari_uml.widgets.amount import Amount, leave_wheel
-from napari_uml.widgets.layers import MARK
+from napari_uml.widgets.layers import INPUT_ROLE, MARK
 from napari_uml.widgets.panel import Panel, add_row, fill, form
-from napari_uml.widgets.seen_layer import ROLE, show_seen
+from napari_uml.widgets.seen_layer import show_seen
 from napari_uml.widgets.session import State
 from napari_uml.widgets.sweep_panel import SweepPanel
 from napari_uml.widgets.sweep_plot import NOISE_TITLE
@@ -167,7 +167,7 @@ class NoisePanel(Panel):
             self._show_seen()
             self._on_changed()
         else:
-            self.bench.layers.hide_extra(ROLE)
+            self.bench.layers.hide_extra(INPUT_ROLE)
 
     def _on_source(self) -> None:
         """An answer that comes back with its image is looked at again when the setting is another one now."""
@@ -198,7 +198,7 @@ class NoisePanel(Panel):
 
     def _on_removed(self, event: Any) -> None:
         """Untick what the user deleted by hand."""
-        if self.session.result is not None and event.value.metadata.get(MARK, {}).get("role") == ROLE:
+        if self.session.result is not None and event.value.metadata.get(MARK, {}).get("role") == INPUT_ROLE:
             self.session.show_input = False
             with QSignalBlocker(self.show_input):
                 self.show_input.setChecked(False)

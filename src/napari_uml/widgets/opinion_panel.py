@@ -107,7 +107,7 @@ class OpinionPanel(Panel):
             text += f"<br>{SILENT['mask']}"
         self.heading.setText(text)
         self.bars.set_opinion(opinion)
-        unlike = bool(result.unlike) and result.unlike[result.slice_at(self.session.position)]
+        unlike = result.unlike_at(self.session.position)
         self.trust.set_trust(trust_in(opinion, result.loaded.info.calibration, unlike=unlike))
         self._show_pixel()
 

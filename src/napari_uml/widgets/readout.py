@@ -41,7 +41,7 @@ class PixelOpinion:
     measure
         What the uncertainty is; without evidence the beliefs are the probabilities, and have no dissonance to show.
     wrong
-        Share of the calibration images' pixels called so, with this u, that were something else; None: not calibrated.
+        Share of the calibration images' pixels called so, with this u, that were something else; None: not known.
     """
 
     names: tuple[str, ...]
@@ -87,7 +87,7 @@ def pixel_at(result: Result, element: Sequence[int]) -> PixelOpinion | None:
     probability = belief + np.float32(uncertainty / len(belief)) if prediction.measure == "vacuity" else belief
     predicted, calibration = int(prediction.mask[at]), result.loaded.info.calibration
     called, wrong = prediction.structure_names[predicted], None
-    if calibration is not None and called in calibration.structures:
+    if calibration is not None and called in calibration.structures and not result.unlike_at(element):
         wrong = float(calibration.pixel_chance(called, np.array(uncertainty)))
     return PixelOpinion(
         prediction.structure_names, probability, belief, uncertainty,

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_uml.widgets.geometry import placement
-from napari_uml.widgets.layers import MARK
+from napari_uml.widgets.layers import INPUT_ROLE, MARK
 from napari_uml.widgets.reading_modes import put
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.widgets.session import Result
-
-ROLE = "network input"
 
 
 def show_seen(viewer: napari.viewer.Viewer, source: Layer, result: Result) -> None:
@@ -34,8 +32,8 @@ def show_seen(viewer: napari.viewer.Viewer, source: Layer, result: Result) -> No
             setattr(layer, name, value)
         return
     hide_seen(viewer, source)
-    mark = {MARK: {"of": str(source.unique_id), "role": ROLE}}
-    name = f"{source.name} {ROLE}"
+    mark = {MARK: {"of": str(source.unique_id), "role": INPUT_ROLE}}
+    name = f"{source.name} {INPUT_ROLE}"
     made = Image(data, name=name, rgb=rgb, contrast_limits=(0, 1), colormap="gray", metadata=mark, **where)
     viewer.layers.insert(viewer.layers.index(source) + 1, made)
 
@@ -49,7 +47,7 @@ def hide_seen(viewer: napari.viewer.Viewer, source: Layer) -> None:
 
 def find_seen(viewer: napari.viewer.Viewer, source: Layer) -> Layer | None:
     """The layer with the network's input of an image, if it is shown."""
-    mark = {"of": str(source.unique_id), "role": ROLE}
+    mark = {"of": str(source.unique_id), "role": INPUT_ROLE}
     return next((layer for layer in viewer.layers if layer.metadata.get(MARK) == mark), None)
 
 

@@ -191,6 +191,10 @@ class Result:
         number = position[axis] if axis is not None and self.request.all_slices else 0
         return min(number, self.done - 1)
 
+    def unlike_at(self, position: Sequence[int]) -> bool:
+        """Whether the slice at that position of the layer is unlike the training images."""
+        return bool(self.unlike) and self.unlike[self.slice_at(position)]
+
     def opinion_at(self, position: Sequence[int]) -> Opinion:
         """The opinion about the slice at that position of the layer; the last one beyond the end."""
         return self.prediction.opinions[self.slice_at(position)]
