@@ -144,6 +144,38 @@ def test_all_slices_or_the_one_in_view(
     assert viewer.layers["stack structures"].data.shape == (5, 32, 40)
 
 
+def test_the_slices_in_view_are_analysed_when_the_axes_are_rolled(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
+) -> None:
+    stack = RNG.random((24, 32, 40))
+    viewer.add_image(stack, name="stack")
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 7)
+    run(qtbot, dock)
+    np.testing.assert_allclose(predictor.asked[-1][0], stack[:, 7], atol=1e-6)
+    viewer.add_image(other := RNG.random((24, 32, 40)), name="other")
+    run(qtbot, dock)
+    np.testing.assert_allclose(predictor.asked[-1][0], other[:, 7], atol=1e-6)
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.set_current_step(0, 5)
+    run(qtbot, dock)
+    np.testing.assert_allclose(predictor.asked[-1][0], other[5], atol=1e-6)
+
+
+def test_an_answer_says_when_something_else_was_chosen_since(
+    qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget
+) -> None:
+    viewer.add_image(RNG.random((5, 32, 40)), name="<b>stack")
+    run(qtbot, dock)
+    line = dock.panels[OpinionPanel].origin
+    assert "Chosen since" not in line.text()
+    assert "&lt;b&gt;stack" in line.text()
+    viewer.dims.set_current_step(0, 3)
+    assert "Chosen since: another slice." in line.text()
+    run(qtbot, dock)
+    assert "Chosen since" not in line.text()
+
+
 def test_cancel_keeps_what_is_done(
     qtbot: QtBot, viewer: ViewerModel, dock: AnalyseWidget, predictor: FakePredictor
 ) -> None:

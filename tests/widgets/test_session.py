@@ -12,7 +12,17 @@ from napari_uml.results import Box
 from napari_uml.weights import ModelEntry
 from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.reading_modes import Reading
-from napari_uml.widgets.session import Message, Progress, Result, Session, Source, State, ready_reason, same_pixels
+from napari_uml.widgets.session import (
+    Message,
+    Progress,
+    Result,
+    Session,
+    Source,
+    State,
+    chosen_since,
+    ready_reason,
+    same_pixels,
+)
 
 if TYPE_CHECKING:
     from conftest import FakePredictor
@@ -80,6 +90,28 @@ def test_a_sweep_belongs_to_the_answer_about_the_same_pixels(
     for name, value in changes.items():
         setattr(session, name, value)
     assert same_pixels(before, session.request()) == same
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sigma": 0.1, "device": "cpu", "box": Box(0, 0, 4, 4)}, ()),
+        ({"position": (2, 4, 4)}, ()),
+        ({"position": (3, 0, 0)}, ("another slice",)),
+        ({"slices": "all"}, ("other slices",)),
+        ({"model": "far"}, ("another model",)),
+        ({"area": "rectangle", "box": Box(0, 0, 4, 4)}, ("another region",)),
+        ({"reading": Reading("none", stack_axis=1)}, ("another way to read it",)),
+    ],
+)
+def test_what_was_chosen_since_an_answer(
+    session: Session, predictor: FakePredictor, changes: dict[str, object], words: tuple[str, ...]
+) -> None:
+    session.choose(STACK, (2, 0, 0))
+    result = result_of(session, predictor, np.random.default_rng(0).random(STACK.shape))
+    for name, value in changes.items():
+        setattr(session, name, value)
+    assert chosen_since(session, result) == words
 
 
 def test_another_layer_comes_at_once_with_all_that_belongs_to_it(session: Session) -> None:

@@ -17,6 +17,7 @@ from napari_uml.widgets.jobs import analyse
 from napari_uml.widgets.layer_arrays import array_of, position_in, source_of
 from napari_uml.widgets.layers import ResultLayers, is_result
 from napari_uml.widgets.preferences import Preferences, read_preferences, use_cache_folder, watch_preferences
+from napari_uml.widgets.reading_modes import reading_of_plane
 from napari_uml.widgets.session import (
     Loaded,
     Message,
@@ -124,7 +125,10 @@ class Bench(QObject):
         if layer is None:
             self.session.choose(None)
         else:
+            before = self.session.source
             self.session.choose(source_of(layer), position_in(layer, self.viewer.dims.point))
+            if before != self.session.source and self.viewer.dims.order != (*range(self.viewer.dims.ndim),):
+                self._follow_view()
         self.update_box()
 
     def choose_shapes(self, layer: Layer | None) -> None:
@@ -227,6 +231,7 @@ class Bench(QObject):
             event.connect(self._on_layers)
         layers.selection.events.active.connect(self._on_active)
         self.viewer.dims.events.current_step.connect(self._on_dims)
+        self.viewer.dims.events.order.connect(self._follow_view)
         self.session.events.reading.connect(self._on_dims)
         self.session.events.reading.connect(self.update_box)
         self.runner.yielded.connect(self._on_yielded)
@@ -325,6 +330,16 @@ class Bench(QObject):
     def _on_dims(self) -> None:
         if self.image is not None:
             self.session.position = position_in(self.image, self.viewer.dims.point)
+
+    def _follow_view(self) -> None:
+        """Read the slices that the user sees, who rolled or transposed the axes; a view in 3D shows no slices."""
+        image, source, reading, dims = self.image, self.session.source, self.session.reading, self.viewer.dims
+        if image is None or source is None or reading is None or dims.ndisplay != 2:
+            return
+        plane = [axis - dims.ndim + image.ndim for axis in dims.displayed]  # axes are counted from the last one
+        seen = reading_of_plane(source.shape, source.rgb, reading.colours, plane)
+        if seen is not None:
+            self.session.reading = seen
 
     def _on_yielded(self, value: object) -> None:
         if isinstance(value, Progress):

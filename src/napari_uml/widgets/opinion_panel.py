@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -16,7 +17,7 @@ from napari_uml.widgets.layer_arrays import element_at
 from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.readout import PixelOpinion, pixel_at
-from napari_uml.widgets.session import State, missing_input
+from napari_uml.widgets.session import State, chosen_since, missing_input
 from napari_uml.widgets.trust_line import TrustLine
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class OpinionPanel(Panel):
         events = self.session.events
         for signal in (events.result, events.model, events.models, events.state, events.source):
             signal.connect(self._show_result)
+        for signal in (events.area, events.box, events.slices, events.reading, events.position):
+            signal.connect(self._show_origin)
         events.position.connect(self._show_slice)
         self.bench.viewer.cursor.events.position.connect(self._show_pixel)
         self._show_result()
@@ -83,7 +86,15 @@ class OpinionPanel(Panel):
             self.legend.set_task(info.task, measure, calibrated=judged)
         self._show_volume()
         self._show_slice()
-        self.origin.setText(origin(result) if result else "")
+        self._show_origin()
+
+    def _show_origin(self) -> None:
+        """Where the answer comes from, and whether it answers what is chosen now."""
+        result = self.session.result
+        text = escape(origin(result)) if result else ""
+        if result and (since := chosen_since(self.session, result)):
+            text += f"<br><b>Chosen since: {', '.join(since)}. Press Run to analyse that.</b>"
+        self.origin.setText(text)
         self.origin.setVisible(result is not None)
 
     def _show_slice(self) -> None:

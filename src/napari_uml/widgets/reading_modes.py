@@ -11,7 +11,7 @@ from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.data.view import LUMINANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,6 +83,12 @@ def possible_readings(shape: Sequence[int], rgb: bool) -> tuple[Reading, ...]:
 def guess_reading(shape: Sequence[int], rgb: bool) -> Reading:
     """The likeliest reading: napari's own colours, else slices along the axis that is clearly the shortest."""
     return possible_readings(shape, rgb)[0]
+
+
+def reading_of_plane(shape: Sequence[int], rgb: bool, colours: Colours, plane: Collection[int]) -> Reading | None:
+    """The reading with these colours whose picture has these two axes, in whatever order; None when there is none."""
+    readings = (reading for reading in possible_readings(shape, rgb) if reading.colours == colours)
+    return next((reading for reading in readings if {*reading.plane_axes(len(shape))} == {*plane}), None)
 
 
 def take(data: Any, reading: Reading, position: Sequence[int], all_slices: bool) -> NDArray[Any]:
