@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.settings import get_settings
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractButton, QComboBox
 
@@ -79,6 +80,17 @@ def test_the_dock_works_in_a_window_and_stops_when_it_is_taken_out(
         viewer.window.remove_dock_widget(dock)
         go_on.set()
     assert viewer.layers["scan structures"].data is shown
+
+
+@pytest.mark.skipif(os.environ.get("QT_QPA_PLATFORM") == "offscreen", reason="the canvas needs a (virtual) display")
+def test_small_print_grows_with_the_font_of_napari(make_napari_viewer_proxy: Callable[[], Any], load: Any) -> None:
+    viewer, appearance = make_napari_viewer_proxy(), get_settings().appearance
+    dock = AnalyseWidget(viewer, load=load)
+    viewer.window.add_dock_widget(dock)
+    line = dock.panels[OpinionPanel].origin
+    before = line.fontInfo().pointSizeF()
+    appearance.font_size += 6
+    assert line.fontInfo().pointSizeF() == pytest.approx(before + 6, abs=0.5)
 
 
 def test_run_says_why_it_cannot(viewer: ViewerModel, dock: AnalyseWidget) -> None:

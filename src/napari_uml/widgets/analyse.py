@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.bench import Bench
 from napari_uml.widgets.extra_panel import ExtraPanel
@@ -20,6 +20,7 @@ from napari_uml.widgets.preview_panel import PreviewPanel
 from napari_uml.widgets.run_panel import RunPanel
 from napari_uml.widgets.save_panel import SavePanel
 from napari_uml.widgets.slices_panel import SlicesPanel
+from napari_uml.widgets.small_print import disclaimer
 from napari_uml.widgets.tour import Tour
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class AnalyseWidget(QWidget):
         self.help = QPushButton("Help")
         self.help.setToolTip("A two-minute tour of this dock.")
         layout = QHBoxLayout()
-        layout.addWidget(_disclaimer(), 1)
+        layout.addWidget(disclaimer(), 1)
         layout.addWidget(self.help)
         return layout
 
@@ -118,10 +119,3 @@ class AnalyseWidget(QWidget):
         """Stop the worker."""
         self.bench.close()
         super().closeEvent(event)
-
-
-def _disclaimer() -> QLabel:
-    label = QLabel("Research use only, not a medical device.")
-    label.setStyleSheet("font-size: 8pt;")
-    label.setToolTip("Do not base a diagnosis or a treatment on what is shown here.")
-    return label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune_bench import FinetuneBench
@@ -16,6 +16,7 @@ from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
 from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.small_print import disclaimer
 from napari_uml.widgets.still_window import main_window
 from napari_uml.widgets.training_list.panel import TrainingListPanel
 
@@ -88,14 +89,11 @@ class FinetuneWidget(QWidget):
             scrolled.addWidget(self._made(kind))
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
-        disclaimer = QLabel("Research use only, not a medical device.")
-        disclaimer.setStyleSheet("font-size: 8pt;")
-        disclaimer.setToolTip("Do not base a diagnosis or a treatment on what is shown here.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 6)
         layout.setSpacing(2)
         layout.addWidget(Scroll(content), 1)
-        for part in (line, self._made(TrainPanel), disclaimer):
+        for part in (line, self._made(TrainPanel), disclaimer()):
             layout.addWidget(part)
         layout.addStretch()
 

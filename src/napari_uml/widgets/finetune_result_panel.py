@@ -34,6 +34,7 @@ from napari_uml.widgets.card_dialog import CardDialog
 from napari_uml.widgets.finetune_session import Stage
 from napari_uml.widgets.panel import Panel, scroll_to
 from napari_uml.widgets.session import Message
+from napari_uml.widgets.small_print import print_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ class ResultPanel(Panel):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
         self.table.setWordWrap(True)
-        self.table.setStyleSheet("font-size: 8pt;")
+        print_small(self.table)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.table.setAccessibleName("Figures before and after")
         self.table.setToolTip("On the validation images; below each figure its bootstrap 95 % interval over groups.")

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 
 from napari_uml.widgets.layers import UNCERTAINTY_COLORS
 from napari_uml.widgets.readout import as_html, in_words
+from napari_uml.widgets.small_print import print_small
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QPaintEvent
@@ -37,7 +38,7 @@ class Legend(QWidget):
         self._calibrated = False
         self._structures = QLabel(self)
         self._structures.setTextFormat(Qt.TextFormat.RichText)
-        self._structures.setStyleSheet("font-size: 8pt;")
+        print_small(self._structures)
         self._structures.setToolTip(TIP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -18,6 +18,7 @@ from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.readout import PixelOpinion, pixel_at
 from napari_uml.widgets.session import State, chosen_since, missing_input
+from napari_uml.widgets.small_print import print_small
 from napari_uml.widgets.trust_line import TrustLine
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class OpinionPanel(Panel):
             sets.addWidget(bars, 1, column)
         for label in (self.heading, self.origin):
             label.setWordWrap(True)
-        self.origin.setStyleSheet("font-size: 8pt;")
+        print_small(self.origin)
         self.origin.setToolTip("Where this answer comes from.")
         self.heading.setToolTip("The class with the most belief. Belief and uncertainty together sum to 1.")
         layout = QVBoxLayout(self)

@@ -15,6 +15,7 @@ from napari_uml.evaluation.sweep import AGREEMENT, NOISE, PIXEL_UNCERTAINTY, TRU
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.widgets.belief_bars import UNCERTAINTY_COLORS
 from napari_uml.widgets.slices_panel import CLASS_COLORS, DASHES, MISSING, SAMPLES
+from napari_uml.widgets.small_print import print_small
 
 if TYPE_CHECKING:
     from napari_uml.evaluation.sweep import Sweep
@@ -67,7 +68,7 @@ class SweepPlot(QWidget):
         self._curves: dict[str, _Curve] = {}
         self._width = LINE_WIDTH
         self.keys, self.about = [QLabel(), QLabel()], QLabel()
-        self.about.setStyleSheet("font-size: 8pt;")
+        print_small(self.about)
         self.setToolTip(TIP)
         self.setAccessibleName("Sweep")
         layout = QVBoxLayout(self)
