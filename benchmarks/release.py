@@ -1,7 +1,7 @@
 """Turn a training run into a shipped model: weights, model card and registry entry under `weights/`.
 
     python benchmarks/release.py RUN [--version 1] [--average MODEL]
-    python benchmarks/release.py NAME --datasets DATASET...
+    python benchmarks/release.py NAME --datasets DATASET... [--target-risk 0.05]
 
 RUN is the folder of a run, whose `train.json` has name, title, data sets and command. With `--average` the weights are
 the mean of the run's and those of the model that it started from, which errs less on images of another kind than either
@@ -48,6 +48,9 @@ def main() -> None:
     parser.add_argument("--version", default="1", help="version of the weights of a run")
     parser.add_argument("--average", metavar="MODEL", help="average the weights with those of this weights file")
     parser.add_argument("--datasets", type=Path, nargs="+", default=[], help="what a shipped model was trained on")
+    parser.add_argument(
+        "--target-risk", type=float, default=0.05, help="share of wrong classes among the images not referred"
+    )
     args = parser.parse_args()
 
     path, folders = WEIGHTS / f"{args.source}.safetensors", args.datasets
@@ -60,7 +63,7 @@ def main() -> None:
     else:
         write_info(path, read_info(path).model_copy(update={"familiarity": None}))
     datasets = [read_dataset(folder) for folder in folders]
-    calibrate_weights(path, datasets)
+    calibrate_weights(path, datasets, target_risk=args.target_risk)
     predictor = UMLPredictor.load(path)
     records = measure(datasets, predictor)
     write_atomic(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))

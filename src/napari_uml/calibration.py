@@ -98,7 +98,8 @@ class Calibration(Settings):
         Name of the data set, the split and the number of images that the map was fitted on.
     knots
         By rising uncertainty; the chance never falls. Between two knots the map is a straight line, beyond the first
-        and the last it stays level.
+        and the last it stays level. Beyond the highest u of the images behind it the map rises to the chance that a
+        guess is wrong, at u = 1; there its interval ends at 1.
     referral_threshold
         Above this chance of an error a person should look at the image.
     class_scale, pixel_scale

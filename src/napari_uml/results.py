@@ -244,6 +244,9 @@ class Prediction:
         neither is worth showing.
     measure
         What the uncertainty of the pixels is; the beliefs of a system without evidence are its probabilities.
+    unlike
+        Of every slice, whether what the network saw of it, noise and corruption included, is so unlike the training
+        images that nothing is known of its errors (`likeness.is_unlike`); empty: not looked at.
     """
 
     mask: NDArray[np.uint8]
@@ -264,6 +267,7 @@ class Prediction:
     evidence_scales: tuple[float, float] = (1.0, 1.0)
     answers: tuple[Part, ...] = PARTS
     measure: Measure = "vacuity"
+    unlike: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixel_uncertainty.shape != self.mask.shape:
@@ -324,6 +328,7 @@ def stack_predictions(slices: Sequence[Prediction]) -> Prediction:
         looked_at=tuple(box for s in slices for box in s.looked_at),
         seconds=sum(s.seconds for s in slices),
         details=_stack_details([s.details for s in slices]),
+        unlike=tuple(one for s in slices for one in s.unlike),
     )
 
 

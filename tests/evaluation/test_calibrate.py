@@ -124,6 +124,18 @@ def test_an_uncertainty_that_says_nothing_gives_the_share_of_all() -> None:
     assert len(fit_map(np.full(200, 0.3), wrong, ["g"] * 200, resamples=0)) == 1
 
 
+def test_beyond_the_highest_uncertainty_seen_the_map_rises_to_guessing() -> None:
+    u, wrong = np.linspace(0.1, 0.3, 40), np.arange(40) % 10 == 0
+    knots = fit_map(u, wrong, [str(i) for i in range(40)], guessed=2 / 3, resamples=0)
+    level = fit_map(u, wrong, [str(i) for i in range(40)], resamples=0)
+    assert chances(knots, u)[0] == pytest.approx(chances(level, u)[0])
+    value, low, high = chances(knots, np.array([0.3, 0.65, 1.0]))
+    assert value == pytest.approx([level[-1].chance, (level[-1].chance + 2 / 3) / 2, 2 / 3])
+    assert (low[-1], high[-1]) == (level[-1].low, 1)
+    sure_of_nothing = fit_map(np.ones(40), wrong, ["g"] * 40, guessed=2 / 3, resamples=0)
+    assert [knot.uncertainty for knot in sure_of_nothing] == [1.0]
+
+
 def test_more_alike_images_of_a_group_make_the_interval_wider() -> None:
     generator = np.random.default_rng(5)
     wrong = np.repeat(generator.random(20) < 0.3, 20)

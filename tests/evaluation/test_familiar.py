@@ -119,7 +119,8 @@ def test_the_warning_of_the_dock_uses_the_gate(dataset: Dataset) -> None:
     assert not any(said in sentence for sentence in unlike_training(pixels, gated))
     assert any(said in sentence for sentence in unlike_training(1 - pixels, gated))
     assert not any(said in sentence for sentence in unlike_training(1 - pixels, info()))
-    assert [is_unlike(one, model) for one in (pixels, 1 - pixels) for model in (gated, info())] == [0, 0, 1, 0]
+    views = (network_view(pixels, 64, 1), network_view(1 - pixels, 64, 1))
+    assert [is_unlike(view, model) for view in views for model in (gated, info())] == [0, 0, 1, 0]
 
 
 def test_errors_that_were_measured_on_images_further_away_are_known_of_such(dataset: Dataset) -> None:
@@ -133,8 +134,8 @@ def test_errors_that_were_measured_on_images_further_away_are_known_of_such(data
     knots = (Knot(uncertainty=0.5, chance=0.1, low=0.0, high=0.2),)
     for known, expected in ((reach, True), (far, False)):
         fitted = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=known)
-        assert is_unlike(1 - pixels, model.model_copy(update={"calibration": fitted})) == expected
-        assert not is_unlike(pixels, model.model_copy(update={"calibration": fitted})), near
+        assert is_unlike(network_view(1 - pixels, 64, 1), model.model_copy(update={"calibration": fitted})) == expected
+        assert not is_unlike(network_view(pixels, 64, 1), model.model_copy(update={"calibration": fitted})), near
 
 
 def test_too_few_images_are_refused(dataset: Dataset) -> None:

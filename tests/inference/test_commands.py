@@ -22,9 +22,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from napari_uml import cli
 from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
-from napari_uml.cli.predict import parse_box, result_folders
+from napari_uml.cli.predict import in_words, parse_box, result_folders
 from napari_uml.data.reading import read_image
-from napari_uml.familiarity import STATISTICS, Familiarity
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
@@ -150,7 +149,9 @@ def test_class_set_and_outlines_of_a_calibrated_model_are_written(
     out, options = tmp_path / "out", ("-m", calibrated, "--device", "cpu", "--precision", "float32", "--outlines")
     assert run("predict", photo, "-o", out, *options)[0] == 0
     with (out / "results.csv").open(newline="", encoding="utf-8-sig") as file:
-        assert [row["class set"] for row in csv.DictReader(file)] == [BOTH]
+        (row,) = csv.DictReader(file)
+    assert (row["class set"], row["refer"]) == (BOTH, "no")
+    assert [float(row[f"chance wrong{end}"]) for end in ("", " low", " high")] == [0.1, 0.0, 0.2]
     p = UMLPredictor.load(calibrated, "cpu", "float32").predict(read_image(photo).pixels).pixel_probability
     disc = p[1] + p[2]
     zones = (disc >= 0.3) * 1 + (disc >= 0.7)
@@ -563,28 +564,24 @@ def test_of_a_stack_the_first_unusual_slice_is_told(
     assert warnings_of(record)[0].startswith("Slice 1, one of 2 unusual ones: The image is brighter")
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1e6])
+@pytest.mark.parametrize("unlike", [False, True])
 def test_an_unlike_image_has_no_set_of_classes_and_no_chance_of_an_error(
-    info: WeightsInfo, make_image: Any, make_prediction: Any, tmp_path: Path, threshold: float
+    info: WeightsInfo, make_image: Any, make_prediction: Any, tmp_path: Path, unlike: bool
 ) -> None:
-    eye = tuple(tuple(row) for row in np.eye(STATISTICS).tolist())
-    gate = Familiarity(
-        dataset="Disc", n=9, n_val=9, centre=(0.0,) * STATISTICS, spread=(1.0,) * STATISTICS, precision=eye,
-        threshold=threshold, false_alarms=0.05,
-    )  # fmt: skip
     knots = (Knot(uncertainty=0.5, chance=0.25, low=0.1, high=0.3),)
     fitted = Calibration(
         dataset="Disc", split="val", n=9, knots=knots, referral_threshold=0.5, class_set_threshold=0.01
     )
-    model = info.model_copy(update={"calibration": fitted, "familiarity": gate})
-    image, prediction = (
-        make_image((32, 32), tmp_path / "scan.tif", False),
-        make_prediction(np.zeros((32, 32), np.uint8)),
-    )
+    model, image = info.model_copy(update={"calibration": fitted}), make_image((32, 32), tmp_path / "scan.tif", False)
+    prediction = replace(make_prediction(np.zeros((32, 32), np.uint8)), unlike=(unlike,), sigma=0.1)
     record = make_record(image, prediction, model, RunSettings(), weights_sha256="")
-    unlike = threshold == 0
     assert record.slices[0].unlike == unlike
-    assert (record.opinion.class_set is None) == (record.slices[0].opinion.class_set is None) == unlike
+    assert any("With this noise" in sentence for sentence in record.slices[0].warnings) == unlike
+    opinion = record.slices[0].opinion
+    assert record.opinion == opinion
+    assert (opinion.class_set is None) == (opinion.chance_wrong is None) == opinion.refer == unlike
+    told = in_words(record)
+    assert ("let an expert look" in told) == ("wrong in 25" not in told) == unlike
     write_report(tmp_path / "report.html", image.pixels, prediction, record, model)
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("not known" in report) == unlike

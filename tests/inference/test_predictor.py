@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from napari_uml.config import EncoderConfig, Focus
+from napari_uml.data.view import network_view
 from napari_uml.errors import DeviceError, ImageError, MemoryLimitError, WeightsError
+from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.devices import Device
 from napari_uml.inference.predictor import UMLPredictor, build_network
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.nn.output import UMLOutput
-from napari_uml.results import Box
+from napari_uml.results import Box, Corruption
 from napari_uml.weights import load_tensors, save_weights
 
 if TYPE_CHECKING:
@@ -95,6 +97,22 @@ def test_noise_changes_the_answer_and_its_seed_repeats_it(predictor: UMLPredicto
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, clean)
     assert not np.array_equal(once, other)
+
+
+def test_what_the_network_saw_is_compared_with_the_training_images(predictor: UMLPredictor) -> None:
+    like = np.linspace(0.1, 0.9, 64 * 64, dtype=np.float32).reshape(64, 64)
+    assert predictor.predict(like).unlike == (False,)  # the model says nothing of its training images
+    size, channels = predictor.info.image_size, predictor.info.task.channels
+    centre = picture_statistics(network_view(like, size, channels))
+    gate = Familiarity(
+        dataset="Ramp", n=9, n_val=9, centre=tuple(centre.tolist()), spread=(0.1,) * STATISTICS,
+        precision=tuple(tuple(row) for row in np.eye(STATISTICS).tolist()), threshold=0.5, false_alarms=0.05,
+    )  # fmt: skip
+    predictor.info = predictor.info.model_copy(update={"familiarity": gate})
+    assert predictor.predict(np.stack([like, 1 - like]), stack=True).unlike == (False, True)
+    assert predictor.predict(like, sigma=0.1).unlike == (True,)
+    assert predictor.predict(like, corruption=Corruption("contrast", 0.9)).unlike == (True,)
+    assert predictor.predict(like, roi=Box(0, 0, 9, 64)).unlike == (True,)
 
 
 def test_model_for_grey_images_sees_the_brightness_of_a_colour_image(

@@ -12,9 +12,7 @@ from napari.layers import Image
 
 from napari_uml.calibration import Calibration, Knot
 from napari_uml.config import Measurement, Task
-from napari_uml.data.view import network_view
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.trust import trust_in
 from napari_uml.results import Box, Opinion
 from napari_uml.widgets.geometry import pixel_size
@@ -104,7 +102,7 @@ def test_a_calibrated_model_says_how_often_such_a_pixel_is_wrong(predictor: Fake
     assert found.wrong == pytest.approx(0.8 * found.uncertainty)
     assert other.wrong is None  # the background has no map here
     at = tuple(np.argwhere(result.prediction.mask == 1)[0])
-    unlike = pixel_at(replace(result, unlike=(True,)), at)
+    unlike = pixel_at(replace(result, prediction=replace(result.prediction, unlike=(True,))), at)
     assert unlike is not None
     assert unlike.wrong is None  # nothing is known of such an image
     assert "<td align='right'>20%</td>" in as_html(info.task, found, calibrated=True)
@@ -135,20 +133,6 @@ def test_trust_says_nothing_of_an_image_unlike_the_training_images() -> None:
     assert "%" not in trust.line
     assert trust.referral.startswith("Let an expert look")
     assert "not calibrated" in trust_in(OPINION, None, unlike=True).line
-
-
-def test_every_slice_is_compared_with_the_training_images(predictor: FakePredictor) -> None:
-    like, unlike = RNG.random((16, 18), np.float32), np.linspace(0.4, 0.5, 16 * 18, dtype=np.float32).reshape(16, 18)
-    view = network_view(like, predictor.info.image_size, predictor.info.task.channels)
-    eye = tuple(tuple(row) for row in np.eye(STATISTICS).tolist())
-    gate = Familiarity(
-        dataset="Noise", n=9, n_val=9, centre=tuple(picture_statistics(view).tolist()), spread=(0.1,) * STATISTICS,
-        precision=eye, threshold=0.5, false_alarms=0.05,
-    )  # fmt: skip
-    predictor.info = predictor.info.model_copy(update={"familiarity": gate})
-    assert answer(Image(np.stack([like, unlike])), predictor, slices="all").unlike == (False, True)
-    assert answer(Image(like), predictor).unlike == (False,)
-    assert answer(Image(unlike), predictor, Box(2, 2, 10, 12)).unlike == (True,)
 
 
 def test_trust_refers_above_the_threshold_and_says_when_it_does_not_know() -> None:

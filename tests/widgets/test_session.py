@@ -11,6 +11,7 @@ import pytest
 from napari_uml.results import Box
 from napari_uml.weights import ModelEntry
 from napari_uml.widgets.jobs import analyse
+from napari_uml.widgets.opinion_panel import chosen_since
 from napari_uml.widgets.reading_modes import Reading
 from napari_uml.widgets.session import (
     Message,
@@ -19,7 +20,6 @@ from napari_uml.widgets.session import (
     Session,
     Source,
     State,
-    chosen_since,
     ready_reason,
     same_pixels,
 )

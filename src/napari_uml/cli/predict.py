@@ -165,7 +165,8 @@ def result_folders(images: Sequence[Path], output: Path) -> list[Path]:
 
 
 def in_words(record: RunRecord) -> str:
-    """The opinion in one line."""
+    """The opinion in one line, with what the calibration says of it."""
+    from napari_uml.inference.trust import percent
     from napari_uml.results import SILENT
 
     if "class" not in record.answers:
@@ -173,7 +174,10 @@ def in_words(record: RunRecord) -> str:
     opinion = record.opinion
     what, doubt = ("belief", "uncertainty") if opinion.measure == "vacuity" else ("probability", "entropy")
     beliefs = ", ".join(f"{name} {belief:.2f}" for name, belief in opinion.belief.items())
-    return f"{record.image.name}: {opinion.predicted} ({what}: {beliefs}; {doubt} {opinion.uncertainty:.2f})"
+    known = "" if opinion.chance_wrong is None else f"; wrong in {percent(opinion.chance_wrong.value)} of such images"
+    advice = "; let an expert look" if opinion.refer else ""
+    answer = f"{opinion.predicted} ({what}: {beliefs}; {doubt} {opinion.uncertainty:.2f}{known}{advice})"
+    return f"{record.image.name}: {answer}"
 
 
 def _predict_all(

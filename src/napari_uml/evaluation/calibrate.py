@@ -63,7 +63,8 @@ def calibrate(
         raise ValueError(f"Expected images with a class in {dataset}, {split}, got none; calibrate on a labelled set.")
     scale = labelled.scale(seed)
     u = uncertainties(labelled.evidence, scale.value)
-    knots = fit_map(u, labelled.wrong, labelled.groups, resamples=RESAMPLES, seed=seed)
+    guessed = 1 - 1 / len(task.cls_classes)
+    knots = fit_map(u, labelled.wrong, labelled.groups, guessed=guessed, resamples=RESAMPLES, seed=seed)
     chance = chances(knots, u)[0]
     threshold = referral_threshold(chance, labelled.wrong, target_risk)
     kept = chance <= threshold
@@ -108,7 +109,10 @@ def pixel_maps(pixels: AnswerTable, scale: float, task: Task, seed: int) -> dict
         if len(found.truth):
             weight = np.full(len(found.truth), len(np.unique(found.image)) / len(found.truth))
             u = uncertainties(found.evidence, scale)
-            maps[name] = fit_map(u, found.wrong, found.groups, weight, bins=PIXEL_BINS, resamples=RESAMPLES, seed=seed)
+            maps[name] = fit_map(
+                u, found.wrong, found.groups, weight, bins=PIXEL_BINS, guessed=1 - 1 / len(task.seg_classes),
+                resamples=RESAMPLES, seed=seed,
+            )  # fmt: skip
     return maps
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from napari_uml.data.dataset import Dataset
 
 
-def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[Dataset] = ()) -> None:
+def calibrate_weights(
+    path: Path, datasets: Sequence[Dataset], mix_in: Sequence[Dataset] = (), target_risk: float = 0.05
+) -> None:
     """Fit the calibration, and the gate where there is none, on what a model was trained on; the tensors stay.
 
     Parameters
@@ -28,6 +30,8 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[
         Their validation images are calibrated on; the gate needs their training images, too.
     mix_in
         What was trained on as well: only the gate looks at it.
+    target_risk
+        See `calibrate`.
 
     Raises
     ------
@@ -40,6 +44,6 @@ def calibrate_weights(path: Path, datasets: Sequence[Dataset], mix_in: Sequence[
     validated = [dataset for dataset in datasets if dataset.of_split("val")]
     answers = list(read_answers(predictor, validated, "val"))
     name = ", ".join(dataset.info.name for dataset in validated)
-    fitted = calibrate(answers, predictor.info.task, dataset=name, split="val")
+    fitted = calibrate(answers, predictor.info.task, dataset=name, split="val", target_risk=target_risk)
     gate = predictor.info.familiarity or fit_familiarity([*datasets, *mix_in], predictor.info)
     write_info(path, predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate}))

@@ -152,6 +152,12 @@ def calibration_lines(calibration: Calibration) -> list[str]:
     lines += [
         f"At u = {knot.uncertainty:.3f} the class is wrong in {knot.chance:.1%} ({knot.low:.1%} to {knot.high:.1%})."
         for knot in calibration.knots
+        if knot.uncertainty < 1
+    ]
+    lines += [
+        f"Of a higher u nothing is known: towards u = 1 the chance rises to that of a guess, {knot.chance:.1%}."
+        for knot in calibration.knots[1:]
+        if knot.uncertainty == 1
     ]
     lines += _referral(calibration)
     lines += _cross_fitted(calibration)

@@ -16,7 +16,7 @@ from napari_uml.calibration import Knot
 from napari_uml.evaluation.bootstrap import resample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ def fit_map(
     weight: NDArray[np.float64] | None = None,
     *,
     bins: int | None = None,
+    guessed: float | None = None,
     resamples: int = 500,
     seed: int = 0,
 ) -> tuple[Knot, ...]:
@@ -53,6 +54,8 @@ def fit_map(
     bins
         How many, with the right and the wrong answers spread evenly over them, for answers that are many and rarely
         wrong; None: one for about `IMAGES_A_BIN` images, `MOST_BINS` at most.
+    guessed
+        Chance that a guess is wrong, which the map reaches at u = 1, from the highest u on; None: it stays level.
     resamples, seed
         Of the bootstrap; without resamples the interval is the bins' own.
 
@@ -78,10 +81,22 @@ def fit_map(
     chance = rising_chances(seen.sum(axis=0), errors.sum(axis=0))
     drawn = [rising_chances(d @ seen, d @ errors) for block in resample(names, resamples, seed) for d in block]
     low, high = _interval(chance, np.array(drawn).reshape(-1, bins), seen.sum(axis=0))
-    return tuple(
+    knots = tuple(
         Knot(uncertainty=min(1.0, float(u)), chance=float(c), low=float(a), high=float(b))
         for u, c, a, b in zip(knots_at, chance, low, high, strict=True)
     )
+    return knots if guessed is None else (*knots, *_beyond(knots[-1], float(uncertainty.max()), guessed))
+
+
+def _beyond(last: Knot, most: float, guessed: float) -> Iterator[Knot]:
+    """Knots above the last bin: level to the highest u that was seen, then towards guessing, of which nothing is known.
+
+    At u = 1 there is no evidence, so the answer is no better than a guess.
+    """
+    if last.uncertainty < most < 1:
+        yield last.model_copy(update={"uncertainty": most})
+    if last.uncertainty < 1:
+        yield Knot(uncertainty=1.0, chance=max(last.chance, guessed), low=last.low, high=1.0)
 
 
 def rising_chances(seen: Array, errors: Array) -> Array:

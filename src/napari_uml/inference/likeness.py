@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_uml.familiarity import Familiarity
     from napari_uml.weights import WeightsInfo
 
 ELONGATED: Final = 2.0
@@ -46,22 +45,20 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
     )  # fmt: skip
 
 
-def is_unlike(pixels: NDArray[np.float32], info: WeightsInfo) -> bool:
-    """Whether an image is so unlike the training images that what is known of the model's errors says nothing of it.
+def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
+    """Whether an input is so unlike the training images that what is known of the model's errors says nothing of it.
 
     Errors that were measured on images further away, by `napari-uml calibrate`, are known of such images, too.
 
     Parameters
     ----------
-    pixels, info
-        As for `unlike_training`; False where the model has no `familiarity`.
+    view
+        (S, S, 3) in [0, 1]: what the network sees, noise and corruption included.
+    info
+        Of the model; False where it has no `familiarity`.
     """
     gate, known = info.familiarity, info.calibration.reach if info.calibration else 0.0
-    return gate is not None and max(_distances(pixels, info, gate)) > max(gate.threshold, known)
-
-
-def _distances(pixels: NDArray[np.float32], info: WeightsInfo, gate: Familiarity) -> tuple[float, float]:
-    return gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+    return gate is not None and gate.distance(picture_statistics(view)) > max(gate.threshold, known)
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
@@ -85,7 +82,7 @@ def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
     if info.familiarity is None:
         return
     gate = info.familiarity
-    everything, detail = _distances(pixels, info, gate)
+    everything, detail = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
     if max(everything, detail) > gate.threshold:
         of_detail = "The image's detail (sharpness, noise, contrast) is unlike that of"
         unlike = "The image is unlike" if everything > gate.threshold else of_detail

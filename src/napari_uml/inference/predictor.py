@@ -17,6 +17,7 @@ from napari_uml.data.view import in_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
+from napari_uml.inference.likeness import is_unlike
 from napari_uml.inference.llvm import leave_triton_out
 from napari_uml.inference.noise import add_noise, check_seed, check_sigma
 from napari_uml.nn.evidence import full_precision
@@ -213,12 +214,13 @@ class UMLPredictor:
     ) -> Prediction:
         began = time.perf_counter()
         box = roi
-        look = self._look(pixels if roi is None else pixels[roi.slices], sigma, seed, details, corruption)
+        first = self.network_input(pixels if roi is None else pixels[roi.slices], sigma, seed, corruption)
+        look = self._look(first, pixels.shape[:2] if roi is None else roi.shape, details)
         answer = _placed(look, roi, pixels.shape, None)
         second = self._second_box(look.mask, roi)
         if second is not None:
             box = second
-            look = self._look(pixels[box.slices], sigma, seed, details, corruption)
+            look = self._look(self.network_input(pixels[box.slices], sigma, seed, corruption), box.shape, details)
             answer = _placed(look, box, pixels.shape, answer.maps[0])
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
@@ -226,7 +228,7 @@ class UMLPredictor:
             mask_map=look.mask_map, seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
             details=answer.details, corruption=corruption, evidence_scales=self.evidence_scales,
-            answers=look.answers, measure=look.measure,
+            answers=look.answers, measure=look.measure, unlike=(is_unlike(first.permute(1, 2, 0).numpy(), self.info),),
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -237,13 +239,10 @@ class UMLPredictor:
             return box
         return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
-    def _look(
-        self, pixels: NDArray[np.float32], sigma: float, seed: int, details: bool, corruption: Corruption | None
-    ) -> _Look:
-        """Read some pixels once; when the GPU fails for lack of memory, on the CPU, from then on."""
-        batch = self.network_input(pixels, sigma, seed, corruption)[None]
+    def _look(self, image: Tensor, shape: tuple[int, int], details: bool) -> _Look:
+        """The network's answer to (3, S, S) on a grid (H, W); when the GPU lacks memory, on the CPU, from then on."""
         try:
-            return self._read(batch, pixels.shape[:2], details)
+            return self._read(image[None], shape, details)
         except (RuntimeError, MemoryError) as error:
             problem = _translated(error, self.device)
             if not isinstance(problem, MemoryLimitError) or self.device.name == "cpu":
@@ -251,7 +250,7 @@ class UMLPredictor:
         failed = self.device.description
         log.warning("%s ran out of memory: going on with the CPU.", failed)
         self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
-        return self._look(pixels, sigma, seed, details, corruption)
+        return self._look(image, shape, details)
 
     def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""

@@ -12,10 +12,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from napari_uml import __version__
+from napari_uml.calibration import Chance
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError, validation_problems
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.inference.likeness import is_unlike, unlike_training
+from napari_uml.inference.likeness import unlike_training
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 RECORD_VERSION: Final = 1
 LIBRARIES: Final = ("torch", "timm", "numpy")
+DAMAGED: Final = "With this noise or corruption the image is unlike the training images: do not rely on the answer."
 
 
 class RunSettings(Settings):
@@ -97,6 +99,12 @@ class OpinionRecord(Settings):
     class_set
         Classes that hold the true one with a stated chance, see `Calibration.class_set`. None: not calibrated, or the
         opinion is about several slices together, for which the chance is not known.
+    chance_wrong
+        Chance that the class is wrong, with its 95 % interval, see `Calibration.chance`. None as for `class_set`, and
+        for an image unlike the training images, of which neither is known.
+    refer
+        Whether an expert should look: the chance is above the calibration's threshold, or not known of an unlike image.
+        None: not calibrated.
     """
 
     predicted: str
@@ -105,6 +113,8 @@ class OpinionRecord(Settings):
     uncertainty: float
     measure: Measure = "vacuity"
     class_set: tuple[str, ...] | None = None
+    chance_wrong: Chance | None = None
+    refer: bool | None = None
 
 
 class SliceRecord(Settings):
@@ -125,9 +135,10 @@ class SliceRecord(Settings):
     measurements
         As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
     warnings
-        What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`.
+        What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`, and whether
+        noise and corruption make it unlike the training images.
     unlike
-        Whether it is unlike the training images, so that neither a chance of an error nor a set of classes is stated.
+        See `Prediction`: neither a chance of an error nor a set of classes is stated then.
     """
 
     opinion: OpinionRecord
@@ -207,7 +218,6 @@ def make_record(
         `UMLPredictor.device.description`.
     """
     slices = tuple(_slice_record(image, prediction, info, settings.roi, n) for n in range(len(prediction.opinions)))
-    calibrated = len(slices) == 1 and not slices[0].unlike
     return RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=_versions(),
@@ -225,7 +235,7 @@ def make_record(
         seconds=round(prediction.seconds, 4),
         mask_map=prediction.mask_map,
         evidence_scales=prediction.evidence_scales,
-        opinion=_opinion_record(prediction.opinion, info.calibration if calibrated else None),
+        opinion=slices[0].opinion if len(slices) == 1 else _opinion_record(prediction.opinion, None),
         slices=slices,
         answers=prediction.answers,
         measure=prediction.measure,
@@ -278,14 +288,17 @@ def _input_record(image: LoadedImage) -> InputRecord:
     )
 
 
-def _opinion_record(opinion: Opinion, calibration: Calibration | None) -> OpinionRecord:
+def _opinion_record(opinion: Opinion, calibration: Calibration | None, unlike: bool = False) -> OpinionRecord:
+    known = None if unlike else calibration
     return OpinionRecord(
         predicted=opinion.predicted,
         belief=dict(zip(opinion.class_names, map(float, opinion.belief), strict=True)),
         probability=dict(zip(opinion.class_names, map(float, opinion.probability), strict=True)),
         uncertainty=float(opinion.uncertainty),
         measure=opinion.measure,
-        class_set=None if calibration is None else calibration.class_set(opinion),
+        class_set=None if known is None else known.class_set(opinion),
+        chance_wrong=None if known is None else known.chance(opinion.uncertainty),
+        refer=None if calibration is None else unlike or calibration.refers(opinion.uncertainty),
     )
 
 
@@ -300,9 +313,12 @@ def _slice_record(
     known = image.spacing is not None and unit == image.units[-2] != "pixel"
     spacing = (image.spacing[-2], image.spacing[-1]) if image.spacing is not None and known else None
     analysed = image.pixels[at] if roi is None else image.pixels[at][roi.slices]
-    unlike = is_unlike(analysed, info)
+    unlike = bool(prediction.unlike) and prediction.unlike[number]
+    warnings = unlike_training(analysed, info)
+    if unlike and (prediction.sigma or prediction.corruption):
+        warnings = (*warnings, DAMAGED)
     return SliceRecord(
-        opinion=_opinion_record(prediction.opinions[number], None if unlike else info.calibration),
+        opinion=_opinion_record(prediction.opinions[number], info.calibration, unlike),
         looked_at=prediction.looked_at[number],
         mean_uncertainty=float(seen.mean(dtype=np.float64)),
         mask_sha256=_sha256(mask),
@@ -310,7 +326,7 @@ def _slice_record(
         measurements=measure_slice(prediction, number, info.task, spacing=spacing, units=unit)
         if "mask" in prediction.answers
         else (),
-        warnings=unlike_training(analysed, info),
+        warnings=warnings,
         unlike=unlike,
     )
 

@@ -21,6 +21,8 @@ WHOLE_STACK = "all"
 """What the column `slice` says in the line about a whole stack."""
 CLASS_SET = "class set"
 """Heading of the classes that hold the true one with the chance that the model's card states."""
+CHANCE, REFER = "chance wrong", "refer"
+"""Headings of the chance that the class is wrong, and of whether an expert should look."""
 WARNINGS = "warnings"
 """Heading of what is unusual about the image for the model."""
 
@@ -29,10 +31,11 @@ def result_rows(record: RunRecord, folder: str = "") -> list[Row]:
     """The lines about one run, as column and value; with a folder that its results lie in a column for that.
 
     An image has one line. A stack has a line about the whole, without measurements, then one a slice. Columns: file,
-    slice, predicted, `p CLASS`, `belief CLASS`, u, class set (of a calibrated model, but not about the whole of a
-    stack), mean pixel u, the measurements (with ` low` and ` high`, the plausible range), warnings, sigma, seed,
-    corruption, rectangle, model, its SHA-256, device, precision. A number that is undefined is an empty cell. What a
-    model does not answer has no column, and one without evidence has `entropy` for u and no beliefs.
+    slice, predicted, `p CLASS`, `belief CLASS`, u; of a calibrated model, but not about the whole of a stack, class
+    set, chance wrong (with ` low` and ` high`, its interval) and refer; mean pixel u, the measurements (with ` low` and
+    ` high`, the plausible range), warnings, sigma, seed, corruption, rectangle, model, its SHA-256, device, precision.
+    A number that is undefined is an empty cell. What a model does not answer has no column, and one without evidence
+    has `entropy` for u and no beliefs.
     """
     image, settings, box = record.image, record.settings, record.settings.roi
     start: Row = {"file": image.path or image.name}
@@ -104,7 +107,13 @@ def _opinion_cells(record: RunRecord, opinion: OpinionRecord) -> Row:
     if opinion.measure == "vacuity":
         cells |= {f"belief {name}": value for name, value in opinion.belief.items()}
     cells |= {SYMBOLS[opinion.measure]: opinion.uncertainty}
-    return cells if opinion.class_set is None else cells | {CLASS_SET: " or ".join(opinion.class_set)}
+    if opinion.class_set is not None:
+        cells[CLASS_SET] = " or ".join(opinion.class_set)
+    if opinion.chance_wrong is not None:
+        cells |= dict(zip((CHANCE, f"{CHANCE} low", f"{CHANCE} high"), opinion.chance_wrong, strict=True))
+    if opinion.refer is not None:
+        cells[REFER] = "yes" if opinion.refer else "no"
+    return cells
 
 
 def _mean_cells(record: RunRecord, mean: float) -> Row:

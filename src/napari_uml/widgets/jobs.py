@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_uml.data.view import in_unit
 from napari_uml.evaluation.sweep import sweep
-from napari_uml.inference.likeness import is_unlike
 from napari_uml.results import stack_predictions
 from napari_uml.widgets.reading_modes import take
 from napari_uml.widgets.session import Loaded, Message, Predictor, Progress, Request, Result, SweepResult
@@ -56,10 +55,7 @@ def analyse(request: Request, data: Any) -> Job:
             yield Message(f"{predictor.device.reason}; went on with {predictor.device.description}.")
         if done:
             prediction = stack_predictions(done) if request.all_slices else done[0]
-            seen_slices = pixels[: len(done)] if request.all_slices else pixels[None]
-            parts = seen_slices if request.box is None else seen_slices[:, *request.box.slices]
-            unlike = tuple(is_unlike(part, predictor.info) for part in parts)
-            result = Result(request, Loaded.of(predictor), prediction, total, unlike=unlike)
+            result = Result(request, Loaded.of(predictor), prediction, total)
             if request.with_input:
                 number = result.slice_at(request.position)
                 seen = predictor.seen(pixels[number] if request.all_slices else pixels, done[number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from napari_uml.widgets.layer_arrays import element_at
 from napari_uml.widgets.legend import Legend
 from napari_uml.widgets.panel import Panel
 from napari_uml.widgets.readout import PixelOpinion, pixel_at
-from napari_uml.widgets.session import State, chosen_since, missing_input
+from napari_uml.widgets.session import State, missing_input, same_pixels
 from napari_uml.widgets.small_print import print_small
 from napari_uml.widgets.trust_line import TrustLine
 
@@ -145,6 +146,21 @@ class OpinionPanel(Panel):
         if result is not None and several:
             self.volume_bars.set_opinion(result.prediction.opinion)
             self.volume_bars.setToolTip(f"{self.volume_bars.accessibleDescription()}\n{VOLUME_TIP}")
+
+
+def chosen_since(session: Session, result: Result) -> tuple[str, ...]:
+    """What is chosen otherwise now than when a result about the same layer was asked for, in words: "another model"."""
+    asked = result.request
+    box = session.box if session.area == "rectangle" else None
+    all_slices = asked.reading.stack_axis is not None and session.slices == "all"
+    same_slices = same_pixels(replace(asked, position=session.position, all_slices=all_slices), asked)
+    differs = {
+        "another model": session.model != asked.model,
+        "another region": box != asked.box,
+        "another way to read it": session.reading != asked.reading,
+        "other slices" if all_slices or asked.all_slices else "another slice": not same_slices,
+    }
+    return tuple(words for words, so in differs.items() if so)
 
 
 def origin(result: Result) -> str:

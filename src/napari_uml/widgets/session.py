@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
@@ -163,8 +163,6 @@ class Result:
         Slices asked for.
     seen
         What the network saw of the slice in view, (S, S) or (S, S, 3) in [0, 1]; None when it was not asked for.
-    unlike
-        Of every slice, whether it is unlike the training images, so that the calibration says nothing of it.
     """
 
     request: Request
@@ -172,7 +170,6 @@ class Result:
     prediction: Prediction
     total: int
     seen: NDArray[Any] | None = None
-    unlike: tuple[bool, ...] = ()
 
     @property
     def done(self) -> int:
@@ -193,7 +190,8 @@ class Result:
 
     def unlike_at(self, position: Sequence[int]) -> bool:
         """Whether the slice at that position of the layer is unlike the training images."""
-        return bool(self.unlike) and self.unlike[self.slice_at(position)]
+        unlike = self.prediction.unlike
+        return bool(unlike) and unlike[self.slice_at(position)]
 
     def opinion_at(self, position: Sequence[int]) -> Opinion:
         """The opinion about the slice at that position of the layer; the last one beyond the end."""
@@ -377,21 +375,6 @@ def same_pixels(one: Request, other: Request) -> bool:
         read.add(one.reading.stack_axis)
     there = zip(one.position, other.position, strict=True)
     return all(axis in read or a == b for axis, (a, b) in enumerate(there))
-
-
-def chosen_since(session: Session, result: Result) -> tuple[str, ...]:
-    """What is chosen otherwise now than when a result about the same layer was asked for, in words: "another model"."""
-    asked = result.request
-    box = session.box if session.area == "rectangle" else None
-    all_slices = asked.reading.stack_axis is not None and session.slices == "all"
-    same_slices = same_pixels(replace(asked, position=session.position, all_slices=all_slices), asked)
-    differs = {
-        "another model": session.model != asked.model,
-        "another region": box != asked.box,
-        "another way to read it": session.reading != asked.reading,
-        "other slices" if all_slices or asked.all_slices else "another slice": not same_slices,
-    }
-    return tuple(words for words, so in differs.items() if so)
 
 
 def missing_input(session: Session) -> str:
