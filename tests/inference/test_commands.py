@@ -231,6 +231,24 @@ def test_table_has_a_line_an_image_and_a_slice_in_the_order_typed(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["deep", "photo", "results.csv", "volume"]
 
 
+def test_a_folder_stands_for_its_images_and_the_most_uncertain_may_come_first(
+    run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path
+) -> None:
+    (folder := tmp_path / "images").mkdir()
+    for name in ("b.png", "a.png", "c.png"):
+        WRITERS["photo.png"](folder / name)
+    (folder / "notes.txt").write_text("left, right", encoding="utf-8")
+    Image.fromarray(255 - np.asarray(Image.open(folder / "b.png"))).save(folder / "b.png")
+    command = ("predict", folder, "-m", weights, "-o", tmp_path / "out")
+    assert run(*command)[0] == 0
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = [(row["folder"], float(row["u"])) for row in csv.DictReader(file)]
+    assert [name for name, _ in rows] == ["a", "b", "c"]
+    assert run(*command, "--by-uncertainty", "--overwrite")[0] == 0
+    with (tmp_path / "out" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
+        assert [row["folder"] for row in csv.DictReader(file)] == [n for n, _ in sorted(rows, key=lambda row: -row[1])]
+
+
 def test_one_slice_of_a_stack_is_looked_at_alone(
     run: Callable[..., tuple[int, str, str]], weights: Path, tmp_path: Path
 ) -> None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(readable=False, help="PNG, JPEG, BMP, TIFF, DICOM (file or folder) or NIfTI.")
+        list[Path],
+        typer.Argument(readable=False, help="PNG, JPEG, BMP, TIFF, DICOM or NIfTI files, and folders of them."),
     ],
     model: ModelOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; it is made.")],
@@ -58,14 +59,19 @@ def predict(
     outlines: Annotated[
         bool, typer.Option("--outlines", help="Also write zones-STRUCTURE.tif: the calibrated inner and outer outline.")
     ] = False,
+    by_uncertainty: Annotated[
+        bool, typer.Option("--by-uncertainty", help="List the most uncertain image first in results.csv.")
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find structures, class and uncertainty; write labels, uncertainty, overlay, table and run record.
 
     The results of one image lie in the output folder itself, those of several in a folder each; results.csv is about
-    all of them. An image that cannot be analysed is reported, and the others are done; one that looks unlike the images
-    that the model was trained on is analysed, with a warning here and in the table.
+    all of them. A folder stands for the images in it, or for the one DICOM series. An image that cannot be analysed is
+    reported, and the others are done; one that looks unlike the images that the model was trained on is analysed, with
+    a warning here and in the table.
     """
+    from napari_uml.data.reading import images_in
     from napari_uml.files import check_writable, refuse_existing
     from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.predictor import UMLPredictor
@@ -80,6 +86,7 @@ def predict(
         sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number,
         corruption=parse_corruption(corruption[0]) if corruption else None,
     )  # fmt: skip
+    images = [image for path in images for image in images_in(path)]
     folders = result_folders(images, output)
     table = output / RESULTS
     if not overwrite:
@@ -99,6 +106,8 @@ def predict(
     finally:  # an interrupted cohort keeps what is done, and what was there before of the others
         kept = [*answers, *(_former(folder) for folder in folders[len(answers) :])]
         told = [(record, folder) for record, folder in zip(kept, folders, strict=True) if record is not None]
+        if by_uncertainty:
+            told.sort(key=lambda answer: answer[0].opinion.uncertainty, reverse=True)
         if told:
             names = [folder.name for _, folder in told] if len(images) > 1 else []
             write_results(table, [record for record, _ in told], names, overwrite=True)

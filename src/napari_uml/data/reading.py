@@ -98,6 +98,17 @@ def read_image(path: Path | str) -> LoadedImage:
     )
 
 
+def images_in(path: Path) -> list[Path]:
+    """The images of a folder by name, or the path itself: a file, or the folder of a DICOM series."""
+    from napari_uml.data.dicom import is_dicom
+
+    if not path.is_dir():
+        return [path]
+    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    found = [file for file in files if file.name.lower().endswith(ENDINGS) and not file.name.startswith(".")]
+    return [path] if not found or any(map(is_dicom, files)) else found
+
+
 def _spacing(decoded: Decoded) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
     in_plane, distance = decoded.spacing, decoded.slice_distance
     if in_plane is None:
