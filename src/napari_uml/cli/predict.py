@@ -107,7 +107,7 @@ def predict(
         kept = [*answers, *(_former(folder) for folder in folders[len(answers) :])]
         told = [(record, folder) for record, folder in zip(kept, folders, strict=True) if record is not None]
         if by_uncertainty:
-            told.sort(key=lambda answer: answer[0].opinion.uncertainty, reverse=True)
+            told.sort(key=lambda answer: _doubt(answer[0]), reverse=True)
         if told:
             names = [folder.name for _, folder in told] if len(images) > 1 else []
             write_results(table, [record for record, _ in told], names, overwrite=True)
@@ -120,6 +120,11 @@ def predict(
         typer.echo(f"{len(records)} of {len(images)} images done" + (f"; all results in {table}" if records else ""))
     if len(records) < len(images):
         raise typer.Exit(WRONG_INPUT)
+
+
+def _doubt(record: RunRecord) -> tuple[float, float]:
+    """The u of the class, then of the pixels: a model that tells no class has u = 1 for all."""
+    return record.opinion.uncertainty, max(one.mean_uncertainty for one in record.slices)
 
 
 def _former(folder: Path) -> RunRecord | None:
