@@ -203,6 +203,8 @@ def _registered_path(name: str, model: RegisteredModel) -> Path:
     if path := local_path(model):
         return path
     fetch = f"run `napari-uml models fetch {name}` ({model.size / 1e6:.1f} MB)"
+    if not model.urls:
+        fetch = "install napari-uml again"
     by_hand = f"put {model.file} into {cache_folder()} by hand"
     for path in _places(model):
         if path.is_file():
