@@ -123,6 +123,21 @@ def test_the_warning_of_the_dock_uses_the_gate(dataset: Dataset) -> None:
     assert [is_unlike(view, model) for view in views for model in (gated, info())] == [0, 0, 1, 0]
 
 
+def test_another_brightness_or_colour_is_unlike_even_where_the_gate_lets_it_pass(dataset: Dataset) -> None:
+    wide = fit_familiarity([dataset], info()).model_copy(update={"threshold": 1e6})
+    view = network_view(read_pair(dataset, dataset.of_split("val")[0])[0], 64, 1)
+    intensity = {"mean": (float(view.mean()),), "std": (float(view.std()),)}
+    grey = info().model_copy(update={"familiarity": wide, "intensity": intensity})
+    of_colour = {name: values * 3 for name, values in intensity.items()}
+    task = grey.task.model_copy(update={"channels": 3})
+    in_colour = grey.model_copy(update={"intensity": of_colour, "task": task})
+    assert [is_unlike(one, grey) for one in (view, view / 9)] == [False, True]
+    assert is_unlike(view, in_colour)
+    knots = (Knot(uncertainty=0.5, chance=0.1, low=0.0, high=0.2),)
+    measured = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=2e6)
+    assert not is_unlike(view / 9, grey.model_copy(update={"calibration": measured}))
+
+
 def test_errors_that_were_measured_on_images_further_away_are_known_of_such(dataset: Dataset) -> None:
     pixels, _ = read_pair(dataset, dataset.of_split("val")[0])
     model = info().model_copy(update={"familiarity": fit_familiarity([dataset], info())})

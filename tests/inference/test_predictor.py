@@ -102,13 +102,14 @@ def test_noise_changes_the_answer_and_its_seed_repeats_it(predictor: UMLPredicto
 def test_what_the_network_saw_is_compared_with_the_training_images(predictor: UMLPredictor) -> None:
     like = np.linspace(0.1, 0.9, 64 * 64, dtype=np.float32).reshape(64, 64)
     assert predictor.predict(like).unlike == (False,)  # the model says nothing of its training images
-    size, channels = predictor.info.image_size, predictor.info.task.channels
-    centre = picture_statistics(network_view(like, size, channels))
+    centre = picture_statistics(network_view(like, predictor.info.image_size, 1))
     gate = Familiarity(
         dataset="Ramp", n=9, n_val=9, centre=tuple(centre.tolist()), spread=(0.1,) * STATISTICS,
         precision=tuple(tuple(row) for row in np.eye(STATISTICS).tolist()), threshold=0.5, false_alarms=0.05,
     )  # fmt: skip
-    predictor.info = predictor.info.model_copy(update={"familiarity": gate})
+    task = predictor.info.task.model_copy(update={"channels": 1})  # a grey picture is no surprise to it
+    of_ramp = {"familiarity": gate, "intensity": {"mean": (0.5,), "std": (0.23,)}, "task": task}
+    predictor.info = predictor.info.model_copy(update=of_ramp)
     assert predictor.predict(np.stack([like, 1 - like]), stack=True).unlike == (False, True)
     assert predictor.predict(like, sigma=0.1).unlike == (True,)
     assert predictor.predict(like, corruption=Corruption("contrast", 0.9)).unlike == (True,)

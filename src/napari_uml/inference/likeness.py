@@ -48,7 +48,8 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
 def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
     """Whether an input is so unlike the training images that what is known of the model's errors says nothing of it.
 
-    Errors that were measured on images further away, by `napari-uml calibrate`, are known of such images, too.
+    It is further away than the gate lets pass, or of another brightness, contrast or colour; errors that were measured
+    by `napari-uml calibrate` are known as far away as its images are.
 
     Parameters
     ----------
@@ -58,7 +59,11 @@ def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
         Of the model; False where it has no `familiarity`.
     """
     gate, known = info.familiarity, info.calibration.reach if info.calibration else 0.0
-    return gate is not None and gate.distance(picture_statistics(view)) > max(gate.threshold, known)
+    if gate is None:
+        return False
+    if gate.distance(picture_statistics(view)) > max(gate.threshold, known):
+        return True
+    return not known and any((*_colour(view, info), *_intensity(view, info)))
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
