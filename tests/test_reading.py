@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_uml.data.reading import read_image
+from napari_uml.data.reading import images_in, read_image
 from napari_uml.errors import ImageError
 
 if TYPE_CHECKING:
@@ -389,6 +389,25 @@ def test_a_file_without_permission_gets_one_sentence(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(ImageError, match=r"^bad\.tif: expected a file that can be read"):
         read_image(path)
+
+
+def test_a_folder_stands_for_its_images_unless_it_holds_a_dicom_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert images_in(tmp_path) == [tmp_path]  # for the reader to say what is missing
+    for name in ("b.PNG", "a.tif", ".a.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert images_in(tmp_path) == [tmp_path / "a.tif", tmp_path / "b.PNG"]
+    assert images_in(tmp_path / "a.tif") == [tmp_path / "a.tif"]
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    assert images_in(tmp_path) == [tmp_path]
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(ImageError, match="expected a folder that can be read, got: .*Permission denied"):
+        images_in(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "package"), [("scan.nii", "nibabel"), ("scan.dcm", "pydicom")])

@@ -134,8 +134,9 @@ def test_another_brightness_or_colour_is_unlike_even_where_the_gate_lets_it_pass
     assert [is_unlike(one, grey) for one in (view, view / 9)] == [False, True]
     assert is_unlike(view, in_colour)
     knots = (Knot(uncertainty=0.5, chance=0.1, low=0.0, high=0.2),)
-    measured = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=2e6)
-    assert not is_unlike(view / 9, grey.model_copy(update={"calibration": measured}))
+    for reach, expected in ((1.0, True), (2e6, False)):  # only images beyond the gate say more than it
+        measured = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=reach)
+        assert is_unlike(view / 9, grey.model_copy(update={"calibration": measured})) == expected
 
 
 def test_errors_that_were_measured_on_images_further_away_are_known_of_such(dataset: Dataset) -> None:

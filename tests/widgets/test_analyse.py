@@ -83,13 +83,15 @@ def test_the_dock_works_in_a_window_and_stops_when_it_is_taken_out(
 
 
 @pytest.mark.skipif(os.environ.get("QT_QPA_PLATFORM") == "offscreen", reason="the canvas needs a (virtual) display")
-def test_small_print_grows_with_the_font_of_napari(make_napari_viewer_proxy: Callable[[], Any], load: Any) -> None:
+def test_small_print_grows_with_the_font_of_napari(
+    make_napari_viewer_proxy: Callable[[], Any], load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     viewer, appearance = make_napari_viewer_proxy(), get_settings().appearance
     dock = AnalyseWidget(viewer, load=load)
     viewer.window.add_dock_widget(dock)
     line = dock.panels[OpinionPanel].origin
     before = line.fontInfo().pointSizeF()
-    appearance.font_size += 6
+    monkeypatch.setattr(appearance, "font_size", appearance.font_size + 6)
     assert line.fontInfo().pointSizeF() == pytest.approx(before + 6, abs=0.5)
 
 

@@ -75,9 +75,8 @@ def predict(
     from napari_uml.files import check_writable, refuse_existing
     from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.predictor import UMLPredictor
-    from napari_uml.inference.run_record import RunSettings, warnings_of
+    from napari_uml.inference.run_record import RunSettings
     from napari_uml.inference.saving import RESULTS, file_names
-    from napari_uml.inference.tables import write_results
     from napari_uml.inference.zones import zone_files
 
     if corruption and len(corruption) > 1:
@@ -105,21 +104,37 @@ def predict(
                 answers.append(answer)
     finally:  # an interrupted cohort keeps what is done, and what was there before of the others
         kept = [*answers, *(_former(folder) for folder in folders[len(answers) :])]
-        told = [(record, folder) for record, folder in zip(kept, folders, strict=True) if record is not None]
-        if by_uncertainty:
-            told.sort(key=lambda answer: _doubt(answer[0]), reverse=True)
-        if told:
-            names = [folder.name for _, folder in told] if len(images) > 1 else []
-            write_results(table, [record for record, _ in told], names, overwrite=True)
+        _write_table(table, kept, folders, by_uncertainty)
     records = [record for record in answers if record is not None]
-    for record in records:
-        typer.echo(in_words(record))
-        for sentence in warnings_of(record):
-            typer.echo(f"{record.image.name}: {sentence}", err=True)
+    _tell(records)
     if len(images) > 1:
         typer.echo(f"{len(records)} of {len(images)} images done" + (f"; all results in {table}" if records else ""))
     if len(records) < len(images):
         raise typer.Exit(WRONG_INPUT)
+
+
+def _write_table(
+    path: Path, records: Sequence[RunRecord | None], folders: Sequence[Path], by_uncertainty: bool
+) -> None:
+    """Write results.csv about the images that have a record, with their folders where there are several."""
+    from napari_uml.inference.tables import write_results
+
+    told = [(record, folder) for record, folder in zip(records, folders, strict=True) if record is not None]
+    if by_uncertainty:
+        told.sort(key=lambda answer: _doubt(answer[0]), reverse=True)
+    if told:
+        names = [folder.name for _, folder in told] if len(folders) > 1 else []
+        write_results(path, [record for record, _ in told], names, overwrite=True)
+
+
+def _tell(records: Sequence[RunRecord]) -> None:
+    """Print the opinions, and what is unusual about the images."""
+    from napari_uml.inference.run_record import warnings_of
+
+    for record in records:
+        typer.echo(in_words(record))
+        for sentence in warnings_of(record):
+            typer.echo(f"{record.image.name}: {sentence}", err=True)
 
 
 def _doubt(record: RunRecord) -> tuple[float, float]:

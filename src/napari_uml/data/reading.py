@@ -99,14 +99,24 @@ def read_image(path: Path | str) -> LoadedImage:
 
 
 def images_in(path: Path) -> list[Path]:
-    """The images of a folder by name, or the path itself: a file, or the folder of a DICOM series."""
+    """The images of a folder by name, or the path itself: a file, or the folder of a DICOM series.
+
+    Raises
+    ------
+    ImageError
+        When the folder, or a file in it, cannot be read.
+    """
     from napari_uml.data.dicom import is_dicom
 
     if not path.is_dir():
         return [path]
-    files = [file for file in sorted(path.iterdir()) if file.is_file()]
+    try:
+        files = [file for file in sorted(path.iterdir()) if file.is_file()]
+        is_series = any(map(is_dicom, files))
+    except OSError as error:
+        raise ImageError(f"{path.name}: expected a folder that can be read, got: {error}. Check it.") from error
     found = [file for file in files if file.name.lower().endswith(ENDINGS) and not file.name.startswith(".")]
-    return [path] if not found or any(map(is_dicom, files)) else found
+    return [path] if is_series or not found else found
 
 
 def _spacing(decoded: Decoded) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:

@@ -48,8 +48,8 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
 def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
     """Whether an input is so unlike the training images that what is known of the model's errors says nothing of it.
 
-    It is further away than the gate lets pass, or of another brightness, contrast or colour; errors that were measured
-    by `napari-uml calibrate` are known as far away as its images are.
+    It is further away than the gate lets pass, or of another brightness, contrast or colour. Errors that were measured
+    by `napari-uml calibrate` on images beyond the gate are known as far away as those are.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
         return False
     if gate.distance(picture_statistics(view)) > max(gate.threshold, known):
         return True
-    return not known and any((*_colour(view, info), *_intensity(view, info)))
+    return known <= gate.threshold and any((*_colour(view, info), *_intensity(view, info)))
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
