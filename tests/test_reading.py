@@ -406,7 +406,7 @@ def test_a_folder_stands_for_its_images_unless_it_holds_a_dicom_series(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "iterdir", refused)
-    with pytest.raises(ImageError, match="expected a folder that can be read, got: .*Permission denied"):
+    with pytest.raises(ImageError, match=r"expected a folder that can be read, got: .*Permission denied"):
         images_in(tmp_path)
 
 
