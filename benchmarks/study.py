@@ -36,7 +36,7 @@ from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE
 from napari_uml.training.export import export_run
 from napari_uml.training.fit import fit
-from napari_uml.training.plan import MODEL, count_images, read_plan, write_plan
+from napari_uml.training.plan import AUGMENTATION, MODEL, count_images, read_plan, write_plan
 from napari_uml.training.planning import new_plan, resumed_plan
 
 if TYPE_CHECKING:
@@ -184,6 +184,8 @@ class Scores:
         (N, 2, BINS) right and wrong pixels by uncertainty; None without a mask.
     machine
         What scored them.
+    augmentation
+        Version of what the training images went through (see `napari_uml.training.plan.RunPlan`).
     """
 
     groups: np.ndarray
@@ -194,6 +196,7 @@ class Scores:
     distance: dict[str, np.ndarray]
     histograms: np.ndarray | None
     machine: str
+    augmentation: int = 1
 
 
 Found = dict[tuple[str, str, float], list[Scores]]
@@ -211,8 +214,15 @@ def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] =
     """Scores of every run; what is missing is trained and scored.
 
     An ensemble is one run of all seeds, which are in the name of its scores.
+
+    Raises
+    ------
+    SystemExit
+        When scores are of another recipe, or those of a data set were trained with different versions of the
+        augmentation.
     """
     found: Found = {}
+    versions: dict[str, int] = {}
     for name in study.sets:
         for variant in variants:
             for seeds in [study.seeds] if variant.way == "ensemble" else [(seed,) for seed in study.seeds]:
@@ -220,10 +230,22 @@ def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] =
                 for sigma in sigmas:
                     path = study.scores / name / f"{label}-sigma-{sigma:g}.json.gz"
                     if not path.exists():
+                        _check_one_version(versions.setdefault(name, AUGMENTATION), AUGMENTATION, name, path)
                         models = [_trained(study, variant, name, seed) for seed in seeds]
                         _score(study, variant, name, models, sigma, seeds[0], path)
-                    found.setdefault((name, variant.name, sigma), []).append(read_scores(path, recipe(study, variant)))
+                    scores = read_scores(path, recipe(study, variant))
+                    _check_one_version(versions.setdefault(name, scores.augmentation), scores.augmentation, name, path)
+                    found.setdefault((name, variant.name, sigma), []).append(scores)
     return found
+
+
+def _check_one_version(others: int, own: int, name: str, path: Path) -> None:
+    """Stop when a run differs from the others of its data set in the version of the augmentation."""
+    if own != others:
+        sys.exit(
+            f"The run of {path} has version {own} of the augmentation, others on {name} have {others}; delete their "
+            "scores, or choose other folders with --scores and --runs."
+        )
 
 
 def recipe(study: Study, variant: Variant) -> dict[str, Any]:
@@ -252,6 +274,7 @@ def read_scores(path: Path, wanted: Mapping[str, Any]) -> Scores:
         groups=np.array(content["groups"]),
         label=np.array(content["label"]),
         machine=record["machine"],
+        augmentation=record.get("augmentation", 1),
         **maps,
         **arrays,
     )
@@ -345,6 +368,7 @@ def _score(
     scores = list(score_images(predictor, test, "val", sigma, 1000 * seed))
     seconds = time.perf_counter() - began
     about = {"variant": variant.name, "set": name, "seed": seed, "sigma": sigma, "seconds": round(seconds, 1)}
+    about["augmentation"] = read_plan(models[0].parent).augmentation
     write_scores(path, scores, test.records, predictor.info.task, recipe(study, variant), about)
     print(f"{path}: scored in {seconds:.0f} s", flush=True)
 

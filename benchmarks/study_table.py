@@ -12,6 +12,7 @@ import numpy as np
 from napari_uml.evaluation import classification, uncertainty
 from napari_uml.evaluation.bootstrap import drawn_mean, interval, resample
 from napari_uml.files import write_atomic
+from napari_uml.training.plan import AUGMENTATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 RESAMPLES: Final = 2000
 SEED: Final = 0
-LOWER_IS_BETTER: Final = ("ASSD",)
+LOWER_IS_BETTER: Final = ("ASSD", "ECE", "NLL", "AURC")
 NOTE: Final = (
     "In brackets: bootstrap 95 % intervals; groups of test images and seeds are drawn together. A triangle marks a "
     "figure whose difference from {reference}, on the same draws, has an interval that leaves out 0: ▲ better, "
     "▼ worse. Dice counts all images (both masks empty is 1), ASSD is in pixels of the stored images and counts "
     "those with the structure in both masks, so that it leaves out what a system misses; a difference "
     "of two ASSD counts the images where both rows have one, seed by seed, and need not be that of the two figures. "
+    "ECE, NLL (of the class) and AURC (images ranked by u, or by what a system has in its place) are uncalibrated; of "
+    "these and ASSD less is better. "
     "The class and the mask come from the last epoch whose score is within one standard error of the highest, on 15 % "
     "of the training groups, which are not trained on; the figures are on images that had no part in training or in "
     "that choice."
@@ -62,7 +65,11 @@ def figures(scores: Scores, draws: np.ndarray) -> dict[str, np.ndarray]:
         columns["F1"] = classification.f1_weighted(used, label=label, predicted=predicted)
         columns["AUC"] = classification.macro_auroc(used, label=label, probability=p)
         wrong = predicted != label
-        columns["AUROC wrong class"] = classification.auroc(used, score=scores.uncertainty[known], positive=wrong)
+        u = scores.uncertainty[known]
+        columns["ECE"] = uncertainty.calibration_error(used, confidence=p.max(1), correct=~wrong)
+        columns["NLL"] = drawn_mean(used, uncertainty.negative_log_likelihood(p, label))
+        columns["AURC"] = uncertainty.risk_coverage_area(used, uncertainty=u, wrong=wrong)
+        columns["AUROC wrong class"] = classification.auroc(used, score=u, positive=wrong)
     for title, values in (("Dice", scores.dice), ("ASSD", scores.distance)):
         for structure, value in values.items():
             there = np.isfinite(value)
@@ -150,11 +157,12 @@ def publish(
     found: Found,
 ) -> Path:
     """Print the tables of a data set (by heading), write `NAME-SIZE-DATASET.csv` and `.md`; returns the latter."""
-    machines = sorted({scores.machine for (on, *_), runs in found.items() for scores in runs if on == dataset})
+    of_set = [scores for (on, *_), runs in found.items() for scores in runs if on == dataset]
+    machines, version = sorted({scores.machine for scores in of_set}), of_set[0].augmentation
     command = f"python benchmarks/{name}.py" + (" --small" if study.small else "") + f" --sets {dataset}"
     title = name.replace("table", "Table ")
     parts = [f"# {title}, {dataset}: {about}", f"`{command}`", study.budget]
-    parts += [f"Scored on: {'; '.join(machines)}."]
+    parts += [f"Augmentation of version {version} (today's is {AUGMENTATION}). Scored on: {'; '.join(machines)}."]
     parts += ["A trial run: its numbers mean nothing."] if study.trial else []
     for heading, rows in tables.items():
         parts += [f"## {heading}", markdown(rows)] if heading else [markdown(rows)]

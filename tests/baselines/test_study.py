@@ -101,7 +101,8 @@ def test_an_ensemble_of_other_seeds_is_scored_for_itself(study: Any, monkeypatch
     asked = []
     monkeypatch.setattr(module, "_trained", lambda *_: None)
     monkeypatch.setattr(module, "_score", lambda *args: asked.append(args[-1].name))
-    monkeypatch.setattr(module, "read_scores", lambda *_: None)
+    monkeypatch.setattr(module, "read_scores", lambda *_: scores(np.ones(1)))
+    monkeypatch.setattr(module, "AUGMENTATION", 1)
     ensemble = module.Variant("ec-ensemble", "", "ec", way="ensemble", base="ec")
     for seeds in ((0, 1), (0, 1, 2)):
         module.run_all(replace(study, seeds=seeds), [ensemble])
@@ -119,6 +120,19 @@ def test_scores_of_another_recipe_are_refused(study: Any) -> None:
     module.run_all(study, [other])
     with pytest.raises(SystemExit, match=r"has kl_scale 0.5 instead of None"):
         module.run_all(study, [module.of_arch("tbrats")])
+
+
+def test_runs_of_different_augmentation_are_not_compared(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import study as module
+
+    study = replace(study, seeds=(0,))
+    (made,) = module.run_all(study, [module.of_arch("ec")]).values()
+    assert made[0].augmentation == module.AUGMENTATION
+    monkeypatch.setattr(module, "AUGMENTATION", made[0].augmentation + 1)
+    module.run_all(study, [module.of_arch("ec")])  # nothing is new
+    with pytest.raises(SystemExit, match=r"others on blobs have 3; delete their scores"):
+        module.run_all(study, [module.of_arch("ec"), module.of_arch("tbrats")])
+    assert not (study.folder / "blobs" / "tbrats-0").exists()  # nor was it trained in vain
 
 
 def test_every_data_set_has_a_table_of_its_own(study: Any) -> None:
@@ -269,6 +283,9 @@ def test_figures_are_those_of_the_evaluation() -> None:
     assert found["AUC"][0] == 1
     assert found["Dice lesion"][0] == pytest.approx(0.7)
     assert found["AUROC wrong class"][0] == 1  # the wrong one is the least sure
+    assert found["AURC"][0] == pytest.approx((0 + 0 + 0 + 1 / 4) / 4)
+    assert found["ECE"][0] == pytest.approx((0.1 + 0.2 + 0.6 + 0.3) / 4)
+    assert found["NLL"][0] == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean())
 
 
 def test_markdown_and_csv_have_every_row_and_a_dash_for_what_is_not_answered() -> None:

@@ -36,7 +36,8 @@ Change = Callable[["NDArray[np.float32]", float], "NDArray[np.float32]"]
 class Augmentation:
     """Flips, rotation, scale, shift, gamma, contrast, light, white balance, blur, fewer pixels, noise and JPEG.
 
-    Grey images stay grey, and a change of place moves image and mask together.
+    Grey images stay grey, and a change of place moves image and mask together. Whoever changes what it does raises
+    `napari_uml.training.plan.AUGMENTATION`.
 
     Parameters
     ----------

@@ -26,6 +26,8 @@ CARD: Final = "model.md"
 CURVES, PICTURE = "curves.csv", "curves.png"
 LAST, BEST = "last.ckpt", "best.ckpt"
 PREVIEW: Final = "preview.png"
+AUGMENTATION: Final = 3
+"""Version of what training images go through (`napari_uml.data.augment`); runs of different ones compare badly."""
 
 
 class RunPlan(Settings):
@@ -60,6 +62,8 @@ class RunPlan(Settings):
         Of the model that the run ends in.
     licence
         Terms of the data, and of those that the start weights have seen; a line a data set.
+    augmentation
+        Version of what the training images go through; 1 in plans from before it was recorded.
     written_by
         The program.
     """
@@ -82,6 +86,7 @@ class RunPlan(Settings):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: Annotated[str, Field(min_length=1, max_length=100)]
     licence: str = ""
+    augmentation: int = 1
     written_by: str = f"napari-uml {__version__}"
 
 

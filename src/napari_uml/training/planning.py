@@ -13,6 +13,7 @@ from napari_uml.errors import UMLError
 from napari_uml.training.checks import MACHINE, check_settings
 from napari_uml.training.origin import Origin, find_origin
 from napari_uml.training.plan import (
+    AUGMENTATION,
     BEST,
     CURVES,
     LAST,
@@ -98,6 +99,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         name=name,
         title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
         licence=_licence(datasets, origins),
+        augmentation=AUGMENTATION,
     )
     check_settings(plan.settings, plan.network, plan.task, plan.focus)
     return plan
