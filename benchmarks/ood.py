@@ -2,10 +2,11 @@
 
     python benchmarks/ood.py MODEL --trained-on DATASET... --others DATASET... [-o FOLDER]
 
-The gate is the one in the weights. Printed is, for noisy and otherwise damaged validation images of --trained-on and
-for the images of the other sets, the AUROC of the distance against the clean validation images, with its 95 % interval,
-and the share above the threshold. An AUROC of 0.5 says that the gate sees nothing. No image is predicted, so the device
-plays no part. -o writes the table, `ood-MODEL.csv` and `.md`.
+The gate is the one in the weights. Printed is, for the images of every set of --trained-on as they are and mirrored,
+for their validation images with noise and other damages, and for the images of the other sets, the AUROC of the
+distance against the clean validation images, with its 95 % interval, and the share above the threshold. An AUROC of
+0.5 says that the gate sees nothing. No image is predicted, so the device plays no part. -o writes the table,
+`ood-MODEL.csv` and `.md`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
 from napari_uml.evaluation.familiar import looked_at, statistics_of
 from napari_uml.evaluation.robustness import PANEL
-from napari_uml.familiarity import picture_statistics
+from napari_uml.familiarity import mirrored, picture_statistics
 from napari_uml.files import write_atomic
 from napari_uml.inference.corruptions import corrupt
 from napari_uml.inference.noise import add_noise
@@ -100,9 +101,20 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
 
 
 def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:
-    """A row for every sigma, damage and other set; of a set without validation images, its test or training images."""
+    """A row for every set, sigma and damage; of a set without validation images, its test or training images."""
     clean = distances(gate, statistics_of(datasets, info, "val"))
     groups = groups_of(datasets, "val")
+
+    def of_set(dataset: Dataset, both_sides: bool = False) -> Iterator[Row]:
+        split: Split = next(split for split in ORDER if dataset.of_split(split))
+        found, known = statistics_of([dataset], info, split), groups_of([dataset], split)
+        yield row(f"{dataset.info.name}, {split}", gate, (clean, groups), (distances(gate, found), known))
+        if both_sides:
+            turned = distances(gate, mirrored(found))
+            yield row(f"{dataset.info.name}, {split}, mirrored", gate, (clean, groups), (turned, known))
+
+    for dataset in datasets:
+        yield from of_set(dataset, both_sides=True)
     damages: dict[str, Damage] = {f"noise, sigma {sigma:g}": partial(noisy, sigma=sigma) for sigma in SIGMAS}
     for kind, strengths in PANEL.items():
         damages |= {f"{kind} {s:g}": partial(damaged, corruption=Corruption(kind, s)) for s in strengths}
@@ -110,9 +122,7 @@ def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], other
         found = distances(gate, damaged_statistics(datasets, info, damage))
         yield row(name, gate, (clean, groups), (found, groups))
     for other in others:
-        split: Split = next(split for split in ORDER if other.of_split(split))
-        found = distances(gate, statistics_of([other], info, split))
-        yield row(f"{other.info.name}, {split}", gate, (clean, groups), (found, groups_of([other], split)))
+        yield from of_set(other)
 
 
 def groups_of(datasets: list[Dataset], split: Split) -> list[str]:

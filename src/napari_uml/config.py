@@ -17,6 +17,9 @@ Precision = Literal["auto", "float32", "bf16", "fp16"]
 Arch = Literal["uml", "ec", "tbrats", "transunet", "bcs", "dsi-net"]
 """UML and the systems that the paper compares it with, see `napari_uml.baselines.registry`."""
 
+Way = Literal["dropout", "augmentation", "ensemble"]
+"""How trained networks look several times: Monte-Carlo dropout, test-time augmentation, a deep ensemble."""
+
 
 class Settings(BaseModel):
     """Base of every settings object: frozen, and a name that is not a field is an error."""
@@ -122,10 +125,13 @@ class EncoderConfig(Settings):
 class UMLConfig(Settings):
     """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`).
 
-    A system other than UML (`arch`) takes from it the encoders and widths that it has a use for.
+    A system other than UML (`arch`) takes from it the encoders and widths that it has a use for. With a `way` it is
+    what looks several times, an ensemble with so many `members`; that is made of trained networks, not trained.
     """
 
     arch: Arch = "uml"
+    way: Way | None = None
+    members: int = Field(1, ge=1, le=20)
     num_classes: int = Field(ge=2)
     num_structures: int = Field(ge=2)
     class_encoder: EncoderConfig
@@ -144,6 +150,12 @@ class UMLConfig(Settings):
     instructor: bool = True
     mask_source: Literal["alpha", "evidence"] = "alpha"
     evidential_mask: bool = False
+
+    @model_validator(mode="after")
+    def _an_ensemble_has_members(self) -> Self:
+        if (self.members > 1) != (self.way == "ensemble"):
+            raise ValueError(f"Expected an ensemble of two networks or more, else one, got {self.members}.")
+        return self
 
 
 def _paper(num_classes: int, num_structures: int, *, swapped: bool, pretrained: bool) -> UMLConfig:

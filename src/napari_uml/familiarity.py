@@ -99,6 +99,13 @@ def picture_statistics(view: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.array([*brightness, *_details(grey), _noise(grey), *colour, *blocks.ravel()])
 
 
+def mirrored(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Statistics (N, 35) of the same images, left and right exchanged: only the blocks change."""
+    plain, blocks = np.split(statistics, [STATISTICS - _BLOCKS**2], axis=1)
+    exchanged = blocks.reshape(-1, _BLOCKS, _BLOCKS)[..., ::-1]
+    return np.concatenate([plain, exchanged.reshape(blocks.shape)], axis=1)
+
+
 def _length(off: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
     return float(np.sqrt(max(float(off @ precision @ off), 0.0) / len(off)))
 

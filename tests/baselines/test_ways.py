@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tests.tiny import INFO, tiny_network
 from torch import nn
 
@@ -16,9 +17,13 @@ from napari_uml.baselines.dropout import MonteCarloDropout
 from napari_uml.baselines.ensemble import Ensemble
 from napari_uml.baselines.registry import make_network
 from napari_uml.calibration import Calibration, Estimate, Knot
+from napari_uml.cli import main
 from napari_uml.config import Task, UMLConfig
+from napari_uml.evaluation.card import model_card
+from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.ways import load_way
 from napari_uml.nn.output import UMLOutput
+from napari_uml.training.origin import find_origin
 from napari_uml.weights import WeightsInfo, save_weights
 
 if TYPE_CHECKING:
@@ -151,9 +156,46 @@ def test_models_that_do_not_belong_together_are_refused(tmp_path):
     one = weights_of("ec", tmp_path / "one.safetensors")
     other = weights_of("ec", tmp_path / "other.safetensors", image_size=128)
     for way, models, words in (
-        ("ensemble", [one, other], "same task and input size"),
+        ("ensemble", [one, other], "same task, network and input size"),
+        ("ensemble", [one], "Expected two different models or more"),
+        ("ensemble", [one, one], "or one of them twice"),
         ("dropout", [one, one], "Expected one model for dropout"),
         ("voting", [one], "Expected a way among dropout, augmentation, ensemble"),
     ):
         with pytest.raises(ValueError, match=words):
             load_way(way, models)
+
+
+@pytest.mark.parametrize("way", ["dropout", "augmentation", "ensemble"])
+def test_what_looks_several_times_is_a_model_like_others(way, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NAPARI_UML_CACHE", str(tmp_path / "cache"))
+    paths = [weights_of("uml", tmp_path / f"{n}.safetensors", seed=n) for n in range(2 if way == "ensemble" else 1)]
+
+    def combine(*models):
+        with pytest.raises(SystemExit) as exit_:
+            main(["models", "combine", way, *map(str, models)])
+        out, err = capsys.readouterr()
+        return exit_.value.code or 0, out, err
+
+    code, out, err = combine(*paths)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"added way-{way}: Way, ")
+    loaded, made = UMLPredictor.load(f"way-{way}", "cpu", "float32"), load_way(way, paths, "cpu", "float32")
+    image = np.random.default_rng(0).random((40, 52), dtype=np.float32)
+    one, other = loaded.predict(image), made.predict(image)
+    np.testing.assert_allclose(one.opinion.probability, other.opinion.probability, atol=2e-3)  # stored in half
+    assert one.measure == other.measure == "entropy"
+    card = model_card(loaded.info, [], "", 1)
+    assert f"napari-uml models combine {way} " in card
+    assert "Made of trained weights, without more training: way, version 1, SHA-256 " in card
+    code, _, err = combine(*[f"way-{way}"] * len(paths))
+    assert (code, "way-" in err) == (2, True)
+    with pytest.raises(ValueError, match="Expected a network to train, way-"):
+        find_origin(f"way-{way}")
+
+
+def test_an_ensemble_has_members():
+    with pytest.raises(ValidationError, match="two networks or more"):
+        UMLConfig.model_validate({**tiny_network().model_dump(), "way": "ensemble"})
+    with pytest.raises(ValidationError, match="two networks or more"):
+        UMLConfig.model_validate({**tiny_network().model_dump(), "members": 2})

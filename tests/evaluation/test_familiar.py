@@ -16,7 +16,7 @@ from napari_uml.calibration import Calibration, Knot
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.familiar import fit_familiarity, reach_of, statistics_of
-from napari_uml.familiarity import DETAIL, STATISTICS, Familiarity, picture_statistics
+from napari_uml.familiarity import DETAIL, STATISTICS, Familiarity, mirrored, picture_statistics
 from napari_uml.inference.likeness import is_unlike, unlike_training
 
 if TYPE_CHECKING:
@@ -44,11 +44,24 @@ def test_statistics_by_hand() -> None:
     assert picture_statistics(half)[-16:].reshape(4, 4)[0] == pytest.approx([-0.5, -0.5, 0.5, 0.5])
 
 
+def test_a_mirrored_image_is_as_far_away(dataset: Dataset) -> None:
+    model = info()
+    gate = fit_familiarity([dataset], model)
+    for record in dataset.of_split("val"):
+        pixels, _ = read_pair(dataset, record)
+        view = network_view(pixels, 64, 1)
+        statistics, other = picture_statistics(view), picture_statistics(view[:, ::-1])
+        assert mirrored(statistics[None])[0] == pytest.approx(other, abs=1e-6)
+        assert not np.allclose(statistics, other, atol=1e-3)
+        assert gate.distance(other) == pytest.approx(gate.distance(statistics), rel=1e-3)
+
+
 def test_distance_is_mahalanobis_as_scikit_learn_has_it(dataset: Dataset) -> None:
     from sklearn.covariance import LedoitWolf
 
     model = info()
     gate, train = fit_familiarity([dataset], model), statistics_of([dataset], model, "train")
+    train = np.concatenate([train, mirrored(train)])
     standard = (train - train.mean(axis=0)) / np.maximum(train.std(axis=0), 0.01)
     expected = np.sqrt(LedoitWolf(assume_centered=True).fit(standard).mahalanobis(standard) / STATISTICS)
     assert [gate.distances(row)[0] for row in train] == pytest.approx(expected, rel=1e-3)
@@ -60,6 +73,7 @@ def test_distance_in_detail_is_that_of_its_statistics_alone_in_the_range_of_the_
 
     model = info()
     gate, train = fit_familiarity([dataset], model), statistics_of([dataset], model, "train")
+    train = np.concatenate([train, mirrored(train)])
     standard = (train - train.mean(axis=0)) / np.maximum(train.std(axis=0), 0.01)
     covariance = LedoitWolf(assume_centered=True).fit(standard).covariance_[np.ix_(DETAIL, DETAIL)]
     detail = standard[:, DETAIL]
@@ -76,11 +90,12 @@ def test_what_is_unlike_is_said_where_it_is_the_detail_alone(dataset: Dataset) -
     pixels, _ = read_pair(dataset, dataset.of_split("val")[0])
     blurred = gaussian_filter(pixels, 2)
     everything, detail = gate.distances(picture_statistics(network_view(blurred, 64, 1)))
-    for scale, said in (
-        (1.0, "The image is unlike the"),
+    for share, said in (
+        (0.5, "The image is unlike the"),
         (2.0, "detail (sharpness, noise, contrast) is unlike that of"),
     ):
-        changes = {"detail_scale": scale * gate.detail_scale, "threshold": 0.999 * max(everything, scale * detail)}
+        scale = share * everything / detail
+        changes = {"detail_scale": scale * gate.detail_scale, "threshold": 0.999 * max(1.0, share) * everything}
         gated = info().model_copy(update={"familiarity": gate.model_copy(update=changes)})
         assert any(said in sentence for sentence in unlike_training(blurred, gated))
 

@@ -12,9 +12,12 @@ from PIL import Image
 
 from napari_uml.cli.evaluate import output_files
 from napari_uml.data.dataset import read_dataset
+from napari_uml.evaluation.compare import compare
+from napari_uml.evaluation.comparison import read_comparison
 from napari_uml.evaluation.evaluate import evaluate
 from napari_uml.evaluation.record import format_table, read_record
 from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.inference.ways import load_way
 from napari_uml.training.export import export_run
 
 if TYPE_CHECKING:
@@ -134,3 +137,43 @@ def test_nothing_is_evaluated_for_a_file_or_a_sigma_that_cannot_be(
     assert (code, out) == (2, "")
     assert napari_uml("evaluate", blobs, "-m", model, *CPU, "-o", tmp_path / "a" / "b" / "f.json")[0] == 0
     assert (tmp_path / "a" / "b" / "f.json").is_file()
+
+
+def test_two_models_are_compared_on_the_same_images(
+    napari_uml: Command, make_run: Callable[..., Path], blobs: Path, tmp_path: Path
+) -> None:
+    models = [make_run(name) for name in ("one", "two")]
+    for run in models:
+        export_run(run)
+    one, two = (run / "model.safetensors" for run in models)
+    file = tmp_path / "both.json"
+    code, out, err = napari_uml("compare", one, two, "--on", blobs, "--split", "train", "--sigma", 0.1, "-o", file)
+    assert (code, err) == (0, "")
+    assert "n = 8; in brackets" in out
+    found = read_comparison(file)
+    assert found.before == found.after  # the same weights and the same noise
+    assert found.after.split == "train"
+    assert {metric.value for metric in found.difference.values()} == {0}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--on", "blobs"), "Expected two models for --on"),
+        (("other.safetensors",), "Expected --on DATASET with two models"),
+        (("other.safetensors", "--on", "blobs", "--install", "x"), "--install with a run alone"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(
+    napari_uml: Command, words: tuple[str, ...], said: str
+) -> None:
+    code, _, err = napari_uml("compare", "one.safetensors", *words)
+    assert (code, said in err) == (2, True)
+
+
+def test_entropy_is_not_compared_with_u(model: Path, blobs: Path, tmp_path: Path) -> None:
+    looks_once, looks_often = UMLPredictor.load(model), load_way("augmentation", [model])
+    found = compare(looks_once, looks_often, blobs)
+    assert "u_pixel" in found.after.metrics
+    assert "u_pixel" not in found.difference
+    assert "auroc_pixel_error" in found.difference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,9 @@ from napari_uml.results import PARTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_uml.config import Arch, UMLConfig
+    from torch import nn
+
+    from napari_uml.config import Arch, UMLConfig, Way
     from napari_uml.nn.base import Network
     from napari_uml.results import Measure, Part
 
@@ -56,6 +58,54 @@ ARCHITECTURES: Final[Mapping[Arch, Architecture]] = {
 }
 
 
+WAYS: Final[Mapping[Way, str]] = {
+    "dropout": "Monte-Carlo dropout",
+    "augmentation": "test-time augmentation",
+    "ensemble": "ensemble",
+}
+"""The ways of looking several times, and their names in titles."""
+
+
+def architecture_of(config: UMLConfig) -> Architecture:
+    """What a configuration names, with its way of looking: several looks become one answer with entropy."""
+    architecture = ARCHITECTURES[config.arch]
+    if config.way is None:
+        return architecture
+    return replace(architecture, title=f"{architecture.title}, {looks_in_words(config)}", measure="entropy")
+
+
+def looks_in_words(config: UMLConfig) -> str:
+    """How a configuration looks several times, for titles; empty: it looks once."""
+    if config.way is None:
+        return ""
+    return WAYS[config.way] + (f" of {config.members}" if config.way == "ensemble" else "")
+
+
 def make_network(config: UMLConfig, download: bool = True) -> Network:
-    """The network that a configuration names; see `Architecture.build`."""
+    """The network that a configuration to be trained names; see `Architecture.build`."""
     return ARCHITECTURES[config.arch].build(config, download)
+
+
+def make_system(config: UMLConfig) -> nn.Module:
+    """What answers by a configuration, with random weights: a network, or what looks several times on top of such.
+
+    Raises
+    ------
+    ValueError
+        When Monte-Carlo dropout is wanted of a network without dropout.
+    """
+    if config.way is None:
+        return make_network(config, download=False)
+    of_one = config.model_copy(update={"way": None, "members": 1})
+    networks = [make_network(of_one, download=False) for _ in range(config.members)]
+    if config.way == "ensemble":
+        from napari_uml.baselines.ensemble import Ensemble
+
+        return Ensemble(networks)
+    if config.way == "dropout":
+        from napari_uml.baselines.dropout import MonteCarloDropout
+
+        return MonteCarloDropout(networks[0])
+    from napari_uml.baselines.augmentation import TestTimeAugmentation
+
+    return TestTimeAugmentation(networks[0])

@@ -1,4 +1,4 @@
-"""`napari-uml models`: which models there are, what they are, and adding, fetching, renaming and removing them."""
+"""`napari-uml models`: which models there are, what they are, and adding, combining, fetching, renaming, removing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_uml.cli.common import OverwriteOption
+from napari_uml.config import Way
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,6 +88,31 @@ def add(
 
     added = import_weights(file, name, overwrite=overwrite)
     typer.echo(f"added {name or added.name}: {added.title}")
+
+
+@app.command()
+def combine(
+    way: Annotated[Way, typer.Argument(help="How to look several times.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="One model; two or more for an ensemble.")],
+    name: Annotated[str | None, typer.Option(help="Name to find it by.", show_default="MODEL-WAY")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make one of your models of trained ones: dropout, test-time augmentation, or an ensemble.
+
+    Its uncertainty is the entropy of the mean of its looks, and is not calibrated.
+    """
+    from tempfile import TemporaryDirectory
+
+    from napari_uml.inference.ways import combine_weights
+    from napari_uml.weights import import_weights, save_weights
+
+    info, tensors = combine_weights(way, models)
+    name = name or info.name
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_weights(file, tensors, info.model_copy(update={"name": name}))
+        import_weights(file, name, overwrite=overwrite)
+    typer.echo(f"added {name}: {info.title}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_uml.baselines.registry import ARCHITECTURES
+from napari_uml.baselines.registry import architecture_of
 from napari_uml.config import IGNORE
 from napari_uml.data.dataset import read_pair
 from napari_uml.data.tasks import renumbered
@@ -86,7 +86,7 @@ def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Sp
         With every problem of a split, as in `evaluate`.
     """
     if not gives_class_evidence(predictor.info):
-        title = ARCHITECTURES[predictor.info.config.arch].title
+        title = architecture_of(predictor.info.config).title
         raise ValueError(f"Expected a model that gives evidence for a class, {title} does not; calibrate another one.")
     task, generator = predictor.info.task, np.random.default_rng(seed)
     for dataset in datasets:
@@ -105,7 +105,7 @@ def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Sp
 
 def gives_class_evidence(info: WeightsInfo) -> bool:
     """Whether a model answers the class, and by evidence; if not, there is nothing that a calibration could scale."""
-    architecture = ARCHITECTURES[info.config.arch]
+    architecture = architecture_of(info.config)
     return "class" in architecture.answers and architecture.measure == "vacuity"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from napari_uml.baselines.registry import ARCHITECTURES
+from napari_uml.baselines.registry import architecture_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN = (
     "dice_present/", "dice/", "assd/", "nsd/", "vcdr_mae", "acc", "balanced_acc", "f1_weighted", "auc",
-    "sens_at_85_spec/", "ece", "aurc", "risk_at_80", "auroc_misclassified", "auroc_pixel_error", "ueo", "auroc_experts",
-    "u_image", "u_pixel",
+    "sens_at_85_spec/", "ece", "nll", "brier", "aurc", "risk_at_80", "auroc_misclassified", "auroc_pixel_error", "ueo",
+    "auroc_experts", "u_image", "u_pixel",
 )  # fmt: skip
 """Figures in the card, by how their names begin."""
 
@@ -92,13 +92,13 @@ def _sections(card: str) -> list[tuple[str, str]]:
 
 def _does(info: WeightsInfo) -> str:
     """What the model answers, and by which system when it is not UML."""
-    architecture = ARCHITECTURES[info.config.arch]
+    architecture = architecture_of(info.config)
     parts = {
         "mask": f"finds **{', '.join(info.task.structures)}**",
         "class": f"tells **{', '.join(info.task.cls_classes)}** apart",
     }
     does = " and ".join(parts[part] for part in architecture.answers)
-    system = "" if info.config.arch == "uml" else f"A baseline, {architecture.title}: "
+    system = "" if info.config.arch == "uml" and info.config.way is None else f"A baseline, {architecture.title}: "
     return f"{system}{does if system else does[0].upper() + does[1:]}"
 
 
@@ -214,16 +214,21 @@ def _training(info: WeightsInfo) -> list[str]:
     if isinstance(datasets, dict):
         rows = [[name, str(n.get("train")), str(n.get("val"))] for name, n in datasets.items() if isinstance(n, dict)]
         parts.append(_table([["data set", "train", "val"], *rows]))
-    parts.append(
-        f"Started from {training.get('started_from')}; epoch {training.get('epoch')} of {training.get('epochs')} was "
-        "the best" + (f"; this run took {seconds / 60:.0f} minutes." if isinstance(seconds, int) else ".")
-    )
+    combined = training.get("combined")
+    if isinstance(combined, list):
+        parts.append("Made of trained weights, without more training: " + "; ".join(map(str, combined)) + ".")
+    else:
+        parts.append(
+            f"Started from {training.get('started_from')}; epoch {training.get('epoch')} of {training.get('epochs')} "
+            "was the best" + (f"; this run took {seconds / 60:.0f} minutes." if isinstance(seconds, int) else ".")
+        )
     if (share := training.get("start_share")) and isinstance(share, float):
         parts.append(f"Its weights are a mixture: {share:.0%} those of the start, {1 - share:.0%} trained.")
     *earlier, command = info.commands or ("",)
     parts.append(f"```\n{command}\n```")
     if earlier:
-        parts.append("The weights that it started from were made by, in this order:")
+        made = "They were" if combined else "The weights that it started from were"
+        parts.append(f"{made} made by, in this order:")
         parts.append("\n".join(["```", *earlier, "```"]))
     if isinstance(settings, dict):
         parts.append("Settings: " + ", ".join(f"{name} {value}" for name, value in settings.items()) + ".")

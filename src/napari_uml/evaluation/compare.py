@@ -1,4 +1,4 @@
-"""What a run brought: the model it started from against its own, on the validation images; figures and pictures."""
+"""Two models on the same images, such as the one that a run started from and its own; figures and pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from napari_uml.baselines.registry import architecture_of
 from napari_uml.config import IGNORE
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.evaluation.comparison import Comparison
@@ -32,6 +33,7 @@ SIDE: Final = 160
 GAP: Final = 4
 FLATTERED: Final = ("ece", "ece_adaptive", "nll", "brier")
 """Figures that a calibration makes better on the very images that it was fitted on."""
+UNCERTAINTIES: Final = ("u_image", "u_pixel")
 
 
 def compare(
@@ -39,11 +41,14 @@ def compare(
     after: UMLPredictor,
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    split: Split = "val",
+    sigma: float = 0.0,
 ) -> Comparison:
-    """Measure both models on the validation split of a dataset folder.
+    """Measure both models on a split of a dataset folder.
 
-    When the new model was calibrated on that split, the difference has no figures of calibration: the start model was
-    calibrated on other images, if at all.
+    When one of them alone was calibrated on that split, the difference has no figures of calibration: they would
+    flatter it. When one has u and the other entropy, it has no mean uncertainties.
 
     Parameters
     ----------
@@ -53,6 +58,8 @@ def compare(
         The dataset folder.
     progress
         Told how many looks are done of how many.
+    split, sigma
+        Which images, and the Gaussian noise that both models get alike, on the [0, 1] scale.
 
     Raises
     ------
@@ -65,18 +72,20 @@ def compare(
         unknown = _unknown(before, dataset)
         if unknown:
             before, note = None, f"The start model does not know {', '.join(unknown)}, so it is not compared."
-    check_split(after.info.task, dataset, "val")
-    looks = len(dataset.of_split("val")) * (1 if before is None else 2)
+    check_split(after.info.task, dataset, split)
+    looks = len(dataset.of_split(split)) * (1 if before is None else 2)
     scored = _Counted(progress, looks)
-    new = scored.all(score_images(after, dataset, "val"))
-    record = record_of(new, after, dataset, "val")
+    new = scored.all(score_images(after, dataset, split, sigma))
+    record = record_of(new, after, dataset, split)
     if before is None:
         return Comparison(before=None, after=record, note=note)
-    old = scored.all(score_images(before, dataset, "val"))
+    old = scored.all(score_images(before, dataset, split, sigma))
     difference = metrics_difference(old, new, (before.info.task, after.info.task))
-    if _calibrated_on(after, dataset, "val"):
+    if _calibrated_on(before, dataset, split) != _calibrated_on(after, dataset, split):
         difference = {name: metric for name, metric in difference.items() if name not in FLATTERED}
-    return Comparison(before=record_of(old, before, dataset, "val"), after=record, difference=difference)
+    if architecture_of(before.info.config).measure != architecture_of(after.info.config).measure:
+        difference = {name: metric for name, metric in difference.items() if name not in UNCERTAINTIES}
+    return Comparison(before=record_of(old, before, dataset, split), after=record, difference=difference)
 
 
 def draw_comparison(path: Path, before: UMLPredictor | None, after: UMLPredictor, folder: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from napari_uml.data.dataset import read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.conformal import lower_quantile
-from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
+from napari_uml.familiarity import STATISTICS, Familiarity, mirrored, picture_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ ALIKE = 0.95
 
 def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms: float = 0.05) -> Familiarity:
     """The gate of a model from its data sets.
+
+    Training mirrors images left to right, so the mirrored ones count as training images here, too: a data set may show
+    right eyes alone.
 
     Parameters
     ----------
@@ -50,7 +53,8 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
     train, val = (statistics_of(datasets, info, split) for split in ("train", "val"))
     if len(train) < 2 or not len(val):
         raise ValueError(f"Expected two training images and one to validate on, got {len(train)} and {len(val)}.")
-    centre, spread = train.mean(axis=0), np.maximum(train.std(axis=0), LEAST_SPREAD)
+    known = np.concatenate([train, mirrored(train)])
+    centre, spread = known.mean(axis=0), np.maximum(known.std(axis=0), LEAST_SPREAD)
     rate = max(false_alarms, 1 / (len(val) + 1))
     gate = Familiarity(
         dataset=", ".join(dataset.info.name for dataset in datasets),
@@ -58,13 +62,13 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
         n_val=len(val),
         centre=_rounded(centre),
         spread=_rounded(spread),
-        precision=tuple(_rounded(row) for row in _precision((train - centre) / spread)),
+        precision=tuple(_rounded(row) for row in _precision((known - centre) / spread)),
         threshold=0.0,
         false_alarms=rate,
     )
     if np.linalg.matrix_rank(np.array(gate.precision)) == STATISTICS:  # else all training images are the same
         unscaled = gate.model_copy(update={"detail_scale": 1.0})
-        everything, detail = np.quantile([unscaled.distances(row) for row in train], ALIKE, axis=0)
+        everything, detail = np.quantile([unscaled.distances(row) for row in known], ALIKE, axis=0)
         gate = gate.model_copy(update={"detail_scale": float(everything / detail)})
     distances = np.array([gate.distance(row) for row in val])
     return gate.model_copy(update={"threshold": -lower_quantile(-distances, 1 - rate)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from napari_uml.baselines.registry import ARCHITECTURES
+from napari_uml.baselines.registry import architecture_of
 from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.answers import gives_class_evidence
@@ -85,7 +85,7 @@ def _why_uncalibrated(info: WeightsInfo, datasets: Sequence[Dataset]) -> str:
     """Why a new model cannot be calibrated, as a sentence; empty when it can."""
     labelled = sum(bool(record.label) for dataset in datasets for record in dataset.of_split("val"))
     if not gives_class_evidence(info):
-        title = ARCHITECTURES[info.config.arch].title
+        title = architecture_of(info.config).title
         return f"The new model is not calibrated: {title} gives no evidence for a class."
     if labelled < ENOUGH:
         return f"The new model is not calibrated: {ENOUGH} validation images need a class, {labelled} have one."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from napari_uml.baselines.registry import make_network
+from napari_uml.baselines.registry import make_system
 from napari_uml.data.resize import as_channels, find_focus, to_image, to_input
 from napari_uml.data.scaling import check_pixels
 from napari_uml.data.view import in_unit
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_uml.nn.base import Network
     from napari_uml.nn.output import UMLOutput
     from napari_uml.results import Measure, Part
 
@@ -313,20 +312,22 @@ def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion
     return Opinion.from_evidence(names, np.zeros(len(names)))
 
 
-def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> Network:
-    """The network that the weights name, filled with them and in evaluation mode.
+def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> torch.nn.Module:
+    """The network that the weights name, or what looks several times through such, filled and in evaluation mode.
 
     Raises
     ------
+    ValueError
+        When Monte-Carlo dropout is named on top of a network without dropout.
     WeightsError
         When a tensor is missing, left over or of another shape.
     """
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced, or refused
-        network = make_network(info.config, download=False)
+        network = make_system(info.config)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     if any(buffer.is_meta and name not in shapes for name, buffer in network.named_buffers()):
-        network = make_network(info.config, download=False)  # it has constants that no file holds
+        network = make_system(info.config)  # it has constants that no file holds
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()
 

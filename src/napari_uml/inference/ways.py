@@ -2,60 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, get_args
+import shlex
+from typing import TYPE_CHECKING
 
-from napari_uml.baselines.augmentation import TestTimeAugmentation
-from napari_uml.baselines.dropout import MonteCarloDropout
-from napari_uml.baselines.ensemble import Ensemble
+from napari_uml.baselines.registry import WAYS, looks_in_words
 from napari_uml.inference.predictor import UMLPredictor, build_network
-from napari_uml.weights import find_weights, load_tensors, read_info
+from napari_uml.weights import find_weights, load_tensors, read_info, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor
 
-    from napari_uml.nn.base import Network
-
-Way = Literal["dropout", "augmentation", "ensemble"]
-WAYS: Final[tuple[Way, ...]] = get_args(Way)
-
-_OF_ONE: Final[dict[str, Callable[[Network], nn.Module]]] = {
-    "dropout": MonteCarloDropout,
-    "augmentation": TestTimeAugmentation,
-}
+    from napari_uml.config import Way
+    from napari_uml.weights import WeightsInfo
 
 
-def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto") -> UMLPredictor:
-    """A predictor that looks several times; it is not calibrated, whatever its models are.
+def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    """A model that looks several times, made of trained ones: what it says of itself, and its tensors.
+
+    It is not calibrated, whatever its models are: what a calibration says of evidence does not hold for the entropy of
+    several looks.
 
     Parameters
     ----------
     way
         Monte-Carlo dropout, test-time augmentation, or a deep ensemble.
     models
-        One model, or for an ensemble two or more of one task and input size; names or paths as in `UMLPredictor.load`.
-    device, precision
-        As in `UMLPredictor.load`.
+        One model, or for an ensemble two or more of one task, network and input size; names or paths as in
+        `UMLPredictor.load`.
 
     Raises
     ------
     ValueError
-        When there is no such way, the number of models is wrong, or they do not belong together.
-    WeightsError, DeviceError
+        When there is no such way, the number of models is wrong, they do not belong together, or dropout is wanted of
+        a network without.
+    WeightsError
         As `UMLPredictor.load` does.
     """
     if way not in WAYS:
         raise ValueError(f"Expected a way among {', '.join(WAYS)}, got {way!r}.")
     paths = [find_weights(model) for model in models]
-    # what a calibration says of evidence does not hold for the entropy of several looks
-    infos = [read_info(path).model_copy(update={"calibration": None}) for path in paths]
-    if len({(info.task.model_dump_json(), info.image_size) for info in infos}) != 1:
-        raise ValueError("Expected one or more models of the same task and input size, got none or different ones.")
-    networks = [build_network(info, load_tensors(path)) for info, path in zip(infos, paths, strict=True)]
-    if way == "ensemble":
-        return UMLPredictor(infos[0], Ensemble(networks), device, precision)
-    if len(networks) != 1:
-        raise ValueError(f"Expected one model for {way}, got {len(networks)}.")
-    return UMLPredictor(infos[0], _OF_ONE[way](networks[0]), device, precision)
+    infos = [read_info(path) for path in paths]
+    if len({(info.task.model_dump_json(), info.config.model_dump_json(), info.image_size) for info in infos}) != 1:
+        raise ValueError(
+            "Expected one or more models of the same task, network and input size, got none or different ones."
+        )
+    first = infos[0]
+    if first.config.way is not None:
+        raise ValueError(f"Expected models that look once, {first.name} looks several times already.")
+    hashes = [sha256(path) for path in paths]
+    if way == "ensemble" and len(set(hashes)) < max(2, len(paths)):
+        raise ValueError("Expected two different models or more for an ensemble, got one, or one of them twice.")
+    if way != "ensemble" and len(paths) > 1:
+        raise ValueError(f"Expected one model for {way}, got {len(paths)}.")
+    config = first.config.model_copy(update={"way": way, "members": len(paths)})
+    tensors = {
+        f"networks.{number}.{name}" if way == "ensemble" else f"network.{name}": tensor
+        for number, path in enumerate(paths)
+        for name, tensor in load_tensors(path).items()
+    }
+    about = {
+        "datasets": first.training.get("datasets"),
+        "combined": [f"{i.name}, version {i.version}, SHA-256 {h}" for i, h in zip(infos, hashes, strict=True)],
+        "earlier": list(dict.fromkeys(command for info in infos for command in info.commands)),
+        "command": shlex.join(["napari-uml", "models", "combine", way, *map(str, models)]),
+    }
+    alike = all(info.training.get("datasets") == about["datasets"] for info in infos)
+    info = first.model_copy(
+        update={
+            "name": f"{first.name}-{way}"[:64],
+            "title": f"{first.title}, {looks_in_words(config)}"[:100],
+            "config": config,
+            "training": about,
+            "validation": {},
+            "calibration": None,
+            "familiarity": first.familiarity if alike else None,
+            "licence": "\n".join(dict.fromkeys(line for info in infos for line in info.licence.splitlines())),
+        }
+    )
+    build_network(info, tensors)  # which raises when nothing can be made of them
+    return info, tensors
+
+
+def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto") -> UMLPredictor:
+    """A predictor that looks several times; see `combine_weights`.
+
+    Parameters
+    ----------
+    way, models
+        As in `combine_weights`.
+    device, precision
+        As in `UMLPredictor.load`.
+
+    Raises
+    ------
+    ValueError, WeightsError
+        As `combine_weights`.
+    DeviceError
+        As `UMLPredictor.load` does.
+    """
+    info, tensors = combine_weights(way, models)
+    return UMLPredictor(info, build_network(info, tensors), device, precision)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_uml.baselines.registry import looks_in_words
 from napari_uml.training.checkpoint import BEST, load_checkpoint
 from napari_uml.training.plan import PLAN, read_plan
 from napari_uml.weights import find_weights, load_tensors, read_info
@@ -53,7 +54,7 @@ def find_origin(name_or_path: str) -> Origin:
     Raises
     ------
     ValueError
-        When there is no such model, file or run.
+        When there is no such model, file or run, or it looks several times.
     UMLError
         When it cannot be read.
     """
@@ -69,6 +70,11 @@ def find_origin(name_or_path: str) -> Origin:
 def _of_weights(name_or_path: str) -> Origin:
     path = find_weights(name_or_path)
     info = read_info(path)
+    if info.config.way is not None:
+        raise ValueError(
+            f"Expected a network to train, {info.name} looks several times ({looks_in_words(info.config)}); start from "
+            "a model that it is made of."
+        )
     return Origin(
         tensors=load_tensors(path),
         task=info.task,
