@@ -22,9 +22,10 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from napari_uml import cli
 from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
-from napari_uml.cli.predict import in_words, parse_box, result_folders
+from napari_uml.cli.predict import in_words, parse_box
 from napari_uml.data.reading import read_image
 from napari_uml.inference.analysis import analyse
+from napari_uml.inference.cohort import result_folders
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
 from napari_uml.inference.run_record import RunSettings, make_record, read_run, warnings_of

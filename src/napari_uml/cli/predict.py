@@ -22,8 +22,7 @@ from napari_uml.cli.common import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.progress import Progress
-
+    from napari_uml.inference.cohort import Answered
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunRecord, RunSettings
     from napari_uml.results import Box
@@ -71,12 +70,12 @@ def predict(
     reported, and the others are done; one that looks unlike the images that the model was trained on is analysed, with
     a warning here and in the table.
     """
-    from napari_uml.data.reading import images_in
     from napari_uml.files import check_writable, refuse_existing
+    from napari_uml.inference.cohort import former_answer, images_of, refuse_to_overwrite, result_folders, write_table
     from napari_uml.inference.corruptions import parse_corruption
     from napari_uml.inference.predictor import UMLPredictor
     from napari_uml.inference.run_record import RunSettings
-    from napari_uml.inference.saving import RESULTS, file_names
+    from napari_uml.inference.saving import RESULTS
     from napari_uml.inference.zones import zone_files
 
     if corruption and len(corruption) > 1:
@@ -85,46 +84,31 @@ def predict(
         sigma=sigma, seed=seed, roi=parse_box(roi), slice_number=slice_number,
         corruption=parse_corruption(corruption[0]) if corruption else None,
     )  # fmt: skip
-    images = [image for path in images for image in images_in(path)]
+    images = [image for path in images for image in images_of(path)]
     folders = result_folders(images, output)
-    table = output / RESULTS
     if not overwrite:
-        refuse_existing(
-            [table, *(f / name for image, f in zip(images, folders, strict=True) for name in file_names(image))]
-        )
+        refuse_to_overwrite(images, folders, output)
     predictor = UMLPredictor.load(model, device, precision)
     zones = zone_files(predictor.info) if outlines else ()
     if not overwrite:
         refuse_existing([folder / name for folder in folders for name in zones])
     check_writable(output)
-    answers: list[RunRecord | None] = []
+    answers: list[Answered | None] = []
     try:
         with ending_like_ctrl_c():
             for answer in _predict_all(predictor, images, folders, settings, outlines, overwrite):
                 answers.append(answer)
     finally:  # an interrupted cohort keeps what is done, and what was there before of the others
-        kept = [*answers, *(_former(folder) for folder in folders[len(answers) :])]
-        _write_table(table, kept, folders, by_uncertainty)
-    records = [record for record in answers if record is not None]
+        kept = [*answers, *(former_answer(folder) for folder in folders[len(answers) :])]
+        write_table(output / RESULTS, [one for one in kept if one is not None], by_uncertainty=by_uncertainty)
+    records = [answer.record for answer in answers if answer is not None]
     _tell(records)
     if len(images) > 1:
-        typer.echo(f"{len(records)} of {len(images)} images done" + (f"; all results in {table}" if records else ""))
+        typer.echo(
+            f"{len(records)} of {len(images)} images done" + (f"; all results in {output / RESULTS}" if records else "")
+        )
     if len(records) < len(images):
         raise typer.Exit(WRONG_INPUT)
-
-
-def _write_table(
-    path: Path, records: Sequence[RunRecord | None], folders: Sequence[Path], by_uncertainty: bool
-) -> None:
-    """Write results.csv about the images that have a record, with their folders where there are several."""
-    from napari_uml.inference.tables import write_results
-
-    told = [(record, folder) for record, folder in zip(records, folders, strict=True) if record is not None]
-    if by_uncertainty:
-        told.sort(key=lambda answer: _doubt(answer[0]), reverse=True)
-    if told:
-        names = [folder.name for _, folder in told] if len(folders) > 1 else []
-        write_results(path, [record for record, _ in told], names, overwrite=True)
 
 
 def _tell(records: Sequence[RunRecord]) -> None:
@@ -135,23 +119,6 @@ def _tell(records: Sequence[RunRecord]) -> None:
         typer.echo(in_words(record))
         for sentence in warnings_of(record):
             typer.echo(f"{record.image.name}: {sentence}", err=True)
-
-
-def _doubt(record: RunRecord) -> tuple[float, float]:
-    """The u of the class, then of the pixels: a model that tells no class has u = 1 for all."""
-    return record.opinion.uncertainty, max(one.mean_uncertainty for one in record.slices)
-
-
-def _former(folder: Path) -> RunRecord | None:
-    """What an earlier run left in a folder; None when there is nothing that can be read."""
-    from napari_uml.errors import UMLError
-    from napari_uml.inference.run_record import read_run
-    from napari_uml.inference.saving import RUN
-
-    try:
-        return read_run(folder / RUN)
-    except UMLError:
-        return None
 
 
 def parse_box(text: str | None) -> Box | None:
@@ -170,27 +137,6 @@ def parse_box(text: str | None) -> Box | None:
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         raise ValueError(f"Expected four whole numbers top,left,bottom,right for --roi, got {text!r}.")
     return Box(*map(int, parts))
-
-
-def result_folders(images: Sequence[Path], output: Path) -> list[Path]:
-    """A folder for the results of each image: `output` for a single one, else one named after each, all different.
-
-    Images of the same name get -2, -3 and so on, in their order.
-    """
-    if len(images) == 1:
-        return [output]
-    taken: set[str] = set()
-    folders = []
-    for image in images:
-        stem = image.name.removesuffix(".gz") if image.name.lower().endswith(".nii.gz") else image.name
-        stem = Path(stem).stem or "image"
-        name, count = stem, 1
-        while name.lower() in taken:
-            count += 1
-            name = f"{stem}-{count}"
-        taken.add(name.lower())
-        folders.append(output / name)
-    return folders
 
 
 def in_words(record: RunRecord) -> str:
@@ -216,15 +162,19 @@ def _predict_all(
     settings: RunSettings,
     outlines: bool,
     overwrite: bool,
-) -> Iterator[RunRecord | None]:
-    """The record of every image, once it is saved; None, and a report, for one of several that cannot be analysed."""
+) -> Iterator[Answered | None]:
+    """Every image, once it is saved; None, and a report, for one of several that cannot be analysed."""
     from napari_uml.errors import UMLError
+    from napari_uml.inference.cohort import analyse_file
 
     with progress_bar() as bar:
         all_images = bar.add_task("images", total=len(images), visible=len(images) > 1)
         for path, folder in zip(images, folders, strict=True):
             try:
-                yield _predict_one(predictor, path, folder, settings, outlines, overwrite, bar)
+                yield analyse_file(
+                    predictor, path, folder, settings, outlines=outlines, overwrite=overwrite,
+                    progress=follow(bar, path.name),
+                )  # fmt: skip
             except (UMLError, ValueError) as error:
                 if len(images) == 1:
                     raise
@@ -232,27 +182,3 @@ def _predict_all(
                     typer.echo(f"napari-uml: {sentence}", err=True)
                 yield None
             bar.advance(all_images)
-
-
-def _predict_one(
-    predictor: UMLPredictor,
-    path: Path,
-    folder: Path,
-    settings: RunSettings,
-    outlines: bool,
-    overwrite: bool,
-    bar: Progress,
-) -> RunRecord:
-    from napari_uml.data.reading import read_image
-    from napari_uml.inference.analysis import analyse
-    from napari_uml.inference.saving import save_prediction
-    from napari_uml.inference.zones import outline_zones, remove_zones, save_zones
-
-    done = analyse(predictor, read_image(path), settings, follow(bar, path.name))
-    if overwrite:
-        remove_zones(folder)
-    if outlines:
-        zones = outline_zones(done.prediction, predictor.info, settings.roi)
-        save_zones(folder, done.image, zones, overwrite=overwrite)
-    save_prediction(folder, done.image, done.prediction, done.record, predictor.info.task, overwrite=overwrite)
-    return done.record

@@ -13,7 +13,7 @@ from napari_uml.widgets.geometry import placement
 from napari_uml.widgets.reading_modes import put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import napari.viewer
     from napari.layers import Layer
@@ -54,6 +54,43 @@ No structure has these colours."""
 def is_result(layer: Layer) -> bool:
     """Whether a layer shows a result, so that it is no image to analyse."""
     return MARK in layer.metadata
+
+
+def add_written(
+    viewer: napari.viewer.Viewer, source: Layer | None, role: str, data: NDArray[Any], given: dict[str, Any]
+) -> Layer:
+    """Add a layer with a result that was written earlier, which a new result of the same image takes the place of.
+
+    Parameters
+    ----------
+    viewer
+        Where it goes.
+    source
+        The image layer that it is about; None: the image is gone.
+    role
+        `structures`, as labels, or `uncertainty`.
+    data
+        Its array.
+    given
+        As napari's layers take it, style included.
+    """
+    mark = {"of": "" if source is None else str(source.unique_id), "role": role}
+    layer = Labels(data, **given) if role == "structures" else Image(data, **given)
+    layer.metadata = {**layer.metadata, MARK: mark, WRITTEN: _checksum(layer)}
+    if isinstance(layer, Labels):
+        layer.events.paint.connect(_hand_over)
+    return viewer.add_layer(layer)
+
+
+def take_away(viewer: napari.viewer.Viewer, layers: Sequence[Layer]) -> bool:
+    """Remove layers of a result, but for labels that the user changed; returns whether there were such."""
+    kept = False
+    for layer in [layer for layer in layers if layer in viewer.layers]:
+        if CORRECTED in layer.metadata or _hand_over_if_changed(layer):
+            kept = True
+        else:
+            viewer.layers.remove(layer)
+    return kept
 
 
 class ResultLayers:

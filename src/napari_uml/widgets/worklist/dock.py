@@ -1,0 +1,352 @@
+"""The Worklist dock: many images at once, the most uncertain first, each opened with its results by a click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_uml.errors import UMLError, WeightsError
+from napari_uml.inference.cohort import Answered, write_table
+from napari_uml.inference.run_record import warnings_of
+from napari_uml.inference.saving import RESULTS
+from napari_uml.weights import list_models
+from napari_uml.widgets.background import Background
+from napari_uml.widgets.geometry import placement
+from napari_uml.widgets.layers import add_written, mask_style, take_away, uncertainty_style
+from napari_uml.widgets.looking import move_sliders
+from napari_uml.widgets.panel import ProgressBar, WrappedLabel, fill, narrow
+from napari_uml.widgets.preferences import read_preferences, use_cache_folder
+from napari_uml.widgets.reader import layer_data
+from napari_uml.widgets.session import Message, Progress
+from napari_uml.widgets.small_print import disclaimer
+from napari_uml.widgets.worker import Runner
+from napari_uml.widgets.worklist.table import AnswersModel, Order, WorklistTable
+from napari_uml.widgets.worklist.work import Found, View, analyse_folder, find, look_at, read_seen, write_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari.viewer
+    from napari.layers import Layer
+    from qtpy.QtCore import QModelIndex
+    from qtpy.QtGui import QCloseEvent
+
+    from napari_uml.widgets.session import Predictor
+
+EMPTY = "Open a folder of results, or analyse a folder of images: each gets a line here, the most uncertain first."
+PREPARING = "Loading the model…"
+
+
+class WorklistWidget(QWidget):
+    """The dock.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer that images are opened in.
+    load
+        Makes a predictor of the names of model, device and precision; for tests.
+
+    Attributes
+    ----------
+    closing
+        Emitted when the dock is closed: work in the background stops.
+    """
+
+    closing = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, load: Callable[[str, str, str], Predictor] | None = None) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.viewer = viewer
+        self.folder: Path | None = None
+        self._image: Layer | None = None  # of the answer that is shown
+        self._maps: list[Layer] = []
+        self._failed: list[str] = []
+        self._cancelled = False
+        self._reading, self._opening = Background(self, self), Background(self, self)
+        self._runner = Runner(load, self)
+        self._build()
+        self._connect()
+        self.refresh_models()
+        self._show_state()
+
+    def open_results(self, folder: Path) -> None:
+        """List the results in a folder."""
+        self._say("")
+        self._reading.start(find(folder))
+
+    def analyse(self, images: Path, output: Path) -> None:
+        """Analyse all images of a folder; nothing happens while such a run is in progress."""
+        if self._runner.is_running or not self.model.currentData():
+            return
+        try:
+            seen = read_seen(output)
+        except UMLError as error:
+            self._say(str(error), wrong=True)
+            return
+        self.folder, self._failed, self._cancelled = output, [], False
+        self.answers.show([], seen)
+        self._say(PREPARING)
+        self.bar.show_progress(0, 0)
+        preferred = read_preferences()
+        job = analyse_folder(images, output)
+        self._runner.submit(job, self.model.currentData(), preferred.device, preferred.precision)
+        self._show_state()
+
+    def open_row(self, row: int) -> None:
+        """Open the image of a row of `answers` with its results."""
+        self._opening.start(look_at(self.answers.answers[row]))
+
+    def refresh_models(self) -> None:
+        """Look again which models there are."""
+        use_cache_folder(read_preferences().cache_folder)
+        try:
+            usable = [entry for entry in list_models() if entry.path is not None and not entry.problem]
+        except WeightsError as error:
+            self._say(str(error), wrong=True)
+            return
+        chosen = self.model.currentData() or read_preferences().model
+        names = [entry.name for entry in usable]
+        items = [(entry.title, entry.name) for entry in usable]
+        fill(self.model, items, chosen if chosen in names else next(iter(names), ""))
+
+    def _build(self) -> None:
+        self.answers = AnswersModel(self)
+        self.order = Order(self)
+        self.order.setSourceModel(self.answers)
+        self.table = WorklistTable(self.order)
+        self.results = _button("Open results…", "List the results that `napari-uml predict` or this dock wrote.")
+        self.images = _button("Analyse a folder…", "Analyse all images of a folder with the model chosen here.")
+        self.cancel = _button("Cancel", "Stop after the image at hand; what is done is kept, and can be gone on with.")
+        self.open = _button("Open", "Show the selected image with its results (Enter, or a double click).")
+        self.next = _button("Next not seen", "Open the first image of the list that you have not looked at.")
+        self.save = _button("Save table…", "Write the lines that are shown, in this order, as CSV.")
+        self.experts = QCheckBox("Only those that an expert should look at")
+        self.experts.setToolTip("The chance of an error is above the model's threshold, or not known.")
+        self.model, model_label = narrow(QComboBox()), QLabel("Model")
+        model_label.setBuddy(self.model)
+        self.model.setAccessibleName("Model")
+        self.model.setToolTip("The model that a folder is analysed with.")
+        self.bar, self.title, self.summary, self.message = ProgressBar(), QLabel(), QLabel(), WrappedLabel()
+        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 6)
+        layout.setSpacing(4)
+        layout.addLayout(_row(self.title, self.results))
+        layout.addLayout(_row(model_label, self.model, self.images, stretch=1))
+        layout.addLayout(_row(self.bar, self.cancel))
+        layout.addWidget(self.experts)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.summary)
+        layout.addLayout(_row(self.open, self.next, self.save))
+        layout.addWidget(self.message)
+        layout.addWidget(disclaimer())
+
+    def _connect(self) -> None:
+        self.results.clicked.connect(self._on_results)
+        self.images.clicked.connect(self._on_images)
+        self.cancel.clicked.connect(self._on_cancel)
+        self.open.clicked.connect(lambda: self._on_activated(self.table.currentIndex()))
+        self.next.clicked.connect(self._on_next)
+        self.save.clicked.connect(self._on_save)
+        self.experts.toggled.connect(self.order.show_for_experts)
+        self.experts.toggled.connect(self._show_state)
+        self.table.activated.connect(self._on_activated)
+        self.table.doubleClicked.connect(self._on_activated)
+        self.table.selectionModel().selectionChanged.connect(self._show_state)
+        self.answers.seen_changed.connect(self._on_seen)
+        self._reading.yielded.connect(self._on_found)
+        self._opening.yielded.connect(self._on_view)
+        for work in (self._reading, self._opening, self._runner):
+            work.failed.connect(self._on_failed)
+            work.finished.connect(self._show_state)
+        self._runner.yielded.connect(self._on_progress)
+        self._runner.finished.connect(self._on_analysed)
+
+    def _show_state(self) -> None:
+        busy, answers = self._runner.is_running, self.answers.answers
+        self.title.setText(self.folder.name if self.folder else "No results yet")
+        self.title.setToolTip(str(self.folder) if self.folder else EMPTY)
+        experts, seen = sum(answer.is_for_an_expert for answer in answers), len(self.answers.seen)
+        images = f"{len(answers)} image" + ("" if len(answers) == 1 else "s")
+        self.summary.setText(f"{images} · {experts} for an expert · {seen} seen" if answers else "")
+        for part in (self.bar, self.cancel):
+            part.setVisible(busy)
+        for part in (self.results, self.images, self.model):
+            part.setEnabled(not busy)
+        shown = self.order.rowCount() > 0
+        self.open.setEnabled(self.table.currentIndex().isValid())
+        self.next.setEnabled(shown)
+        self.save.setEnabled(shown)
+        if not answers and not busy and not self.message.text():
+            self._say(EMPTY)
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        self.message.setText(f"⚠ {text}" if wrong and text else text)
+
+    def _on_results(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of results")
+        if folder:
+            self.open_results(Path(folder))
+
+    def _on_images(self) -> None:
+        images = QFileDialog.getExistingDirectory(self, "Folder of images")
+        if not images:
+            return
+        output = QFileDialog.getExistingDirectory(self, "Folder for the results", str(Path(images).parent))
+        if output:
+            self.analyse(Path(images), Path(output))
+
+    def _on_found(self, found: object) -> None:
+        if isinstance(found, Found):
+            self.folder = found.folder
+            self.answers.show(found.answers, found.seen)
+            if found.problems:
+                self._say(f"{len(found.problems)} could not be read: {found.problems[0]}", wrong=True)
+
+    def _on_progress(self, value: object) -> None:
+        if isinstance(value, Progress):
+            self.bar.show_progress(value.done, value.total, f"{value.done} of {value.total}")
+            self._say("")
+        elif isinstance(value, Answered):
+            self.answers.add(value)
+            self._show_state()
+        elif isinstance(value, Message):
+            self._failed.append(value.text)
+
+    def _on_cancel(self) -> None:
+        self._cancelled = True
+        self._runner.cancel()
+
+    def _on_analysed(self) -> None:
+        """Say how it ended, and list all results of the folder, also those of other runs."""
+        if not self.answers.answers or self.folder is None:
+            return
+        if self._failed:
+            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+            self._say(f"Not analysed: {self._failed[0]}{more}", wrong=True)
+        elif self._cancelled:
+            self._say("Stopped. Analyse the folder again, with the same folder for the results, to go on.")
+        else:
+            self._say(f"Done; the table of all images is {RESULTS} in {self.folder.name}.")
+        self._reading.start(find(self.folder))
+
+    def _on_failed(self, error: Exception) -> None:
+        self._say(Message.of(error).text, wrong=True)
+
+    def _on_activated(self, index: QModelIndex) -> None:
+        if index.isValid():
+            self.open_row(self.order.mapToSource(index).row())
+
+    def _on_next(self) -> None:
+        rows = [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
+        row = next((row for row in rows if not self.answers.is_seen(row)), None)
+        if row is None:
+            self._say("You have seen all of these images.")
+            return
+        self.table.selectRow(rows.index(row))
+        self.open_row(row)
+
+    def _on_view(self, view: object) -> None:
+        if not isinstance(view, View):
+            return
+        kept = take_away(self.viewer, self._maps)
+        if self._image is not None and not kept:
+            take_away(self.viewer, [self._image])
+        self._image, self._maps = show(self.viewer, view)
+        self.answers.set_seen(view.answer)
+        unusual = [view.note, *warnings_of(view.answer.record)]
+        corrected = "The corrected labels and their image are still there." if kept else ""
+        self._say(" ".join(filter(None, (*unusual, corrected))), wrong=any(unusual))
+
+    def _on_seen(self) -> None:
+        if self.folder is not None:
+            try:
+                write_seen(self.folder, self.answers.seen)
+            except UMLError as error:
+                self._say(str(error), wrong=True)
+        self._show_state()
+
+    def _on_save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the table", "worklist.csv", "Tables (*.csv)")
+        if name:
+            self.save_table(Path(name))
+
+    def save_table(self, path: Path) -> None:
+        """Write the lines that are shown, in their order."""
+        rows = [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
+        try:
+            write_table(path, [self.answers.answers[row] for row in rows])
+        except UMLError as error:
+            self._say(str(error), wrong=True)
+            return
+        self._say(f"Saved {path.name}.")
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Stop when napari takes the widget out of its dock, which it does without closing it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._stop()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop what goes on."""
+        self._stop()
+        super().closeEvent(event)
+
+    def _stop(self) -> None:
+        self.closing.emit()
+        self._runner.drop()
+
+
+def show(viewer: napari.viewer.Viewer, view: View) -> tuple[Layer | None, list[Layer]]:
+    """Add the layers of an answer; returns that of the image, if there is one, and those of the maps."""
+    name = Path(view.answer.record.image.name).stem
+    image, maps = None, []
+    if view.image is not None:
+        pixels, given, _ = layer_data(view.image)
+        image = viewer.add_layer(Image(pixels, **given))
+    where = {} if image is None else placement(image, np.zeros(image.ndim))
+    styles = {
+        "uncertainty": (view.uncertainty, uncertainty_style()),
+        "structures": (view.labels, mask_style(view.task)),
+    }
+    for role, (data, style) in styles.items():
+        if data is not None:
+            maps.append(add_written(viewer, image, role, data, {"name": f"{name} {role}", **where, **style}))
+    layers = [layer for layer in (image, *maps) if layer is not None]
+    if layers:
+        viewer.layers.selection.active = layers[0]
+        viewer.reset_view()
+        if view.answer.record.image.is_stack:
+            move_sliders(viewer, layers[0], (view.slice_number, 0, 0))
+    return image, maps
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.setAccessibleName(text.rstrip("…"))
+    return button
+
+
+def _row(*parts: QWidget, stretch: int = 0) -> QHBoxLayout:
+    layout = QHBoxLayout()
+    for number, part in enumerate(parts):
+        layout.addWidget(part, 1 if number == stretch else 0)
+    return layout
