@@ -25,7 +25,7 @@ from napari_uml.cli import main
 from napari_uml.cli.predict import in_words, parse_box
 from napari_uml.data.reading import read_image
 from napari_uml.inference.analysis import analyse
-from napari_uml.inference.cohort import result_folders
+from napari_uml.inference.cohort import images_of, result_folders
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
 from napari_uml.inference.run_record import RunSettings, make_record, read_run, warnings_of
@@ -275,6 +275,15 @@ def test_images_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
     names = ("a/scan.png", "b/scan.png", "scan-2.tif", "Scan.nii.gz", "c")
     folders = result_folders([tmp_path / name for name in names], tmp_path / "out")
     assert [folder.name for folder in folders] == ["scan", "scan-2", "scan-2-2", "Scan-3", "c"]
+
+
+def test_results_beside_the_image_are_no_images(tmp_path: Path) -> None:
+    for name in ("overlay.png", "scan.png", "labels.tif"):
+        (tmp_path / name).touch()
+    assert [path.name for path in images_of(tmp_path)] == ["labels.tif", "overlay.png", "scan.png"]
+    (tmp_path / "run.json").touch()
+    assert [path.name for path in images_of(tmp_path)] == ["scan.png"]
+    assert images_of(tmp_path / "overlay.png") == [tmp_path / "overlay.png"]  # it was asked for
 
 
 def test_image_that_cannot_be_read_is_reported_and_the_others_are_done(
