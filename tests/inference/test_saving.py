@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import highdicom
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import tifffile
+from tests.test_dicom import dicom
 
 from napari_uml.data.reading import read_image
 from napari_uml.errors import UMLError
@@ -89,6 +92,10 @@ def test_labels_of_a_volume_lie_on_its_voxels_in_its_own_orientation(
     image = read_image(tmp_path / f"volume{ending}")
     bright = (image.pixels > image.pixels.mean()).astype(np.uint8)
     save(tmp_path / "out", image, make_prediction(bright), info)
+    uncertainty = nibabel.load(tmp_path / "out" / "uncertainty.nii.gz")
+    np.testing.assert_allclose(uncertainty.affine, turned, atol=1e-5)
+    assert uncertainty.shape == voxels.shape
+    np.testing.assert_allclose(uncertainty.get_fdata(), 0.25)
     labels = nibabel.load(tmp_path / "out" / "labels.nii.gz")
     np.testing.assert_allclose(labels.affine, turned, atol=1e-5)
     assert labels.get_data_dtype() == np.uint8
@@ -104,7 +111,54 @@ def test_single_slice_of_a_volume_has_no_volume_of_labels(
 ) -> None:
     image = make_image((7, 9), tmp_path / "volume.nii")
     files = save(tmp_path, image, make_prediction(random_mask(7, 9)), info, slice_number=2)
-    assert "labels.nii.gz" not in [file.name for file in files]
+    assert not {"labels.nii.gz", "uncertainty.nii.gz"} & {file.name for file in files}
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Return a series of three slices, whose names are not in the order of their places."""
+    folder = tmp_path / "series"
+    folder.mkdir()
+    scan = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm"))
+    for number, height in enumerate((10.0, 0.0, 5.0)):
+        scan.ImagePositionPatient = [0.0, 0.0, height]
+        scan.SOPInstanceUID = scan.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        scan.save_as(folder / f"{number}.dcm")
+    return folder
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_series_gets_a_dicom_segmentation_that_refers_to_its_files(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction], scans: Path, is_empty: bool
+) -> None:
+    image, mask = read_image(scans), np.zeros((3, 128, 128), np.uint8)
+    if not is_empty:
+        mask[0, 5:20, 8:30], mask[2, 60:90, 60:70] = 1, 2
+    files = save(tmp_path / "out", image, make_prediction(mask), info)
+    assert tmp_path / "out" / "labels.dcm" in files
+    written = highdicom.seg.segread(tmp_path / "out" / "labels.dcm")
+    labels = [written.get_segment_description(number).segment_label for number in (1, 2)]
+    assert labels == [*info.task.seg_classes[1:]]
+    uids = [pydicom.dcmread(file).SOPInstanceUID for file in image.files]
+    found = written.get_pixels_by_source_instance(
+        uids, combine_segments=True, assert_missing_frames_are_empty=True, ignore_spatial_locations=True
+    )
+    np.testing.assert_array_equal(found, mask)
+    assert written.ContentDescription == "Research use only, not a medical device"
+
+
+def test_a_dicom_image_that_cannot_be_referred_to_is_saved_without_one(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = dicom(tmp_path / "scan.dcm")  # it names neither patient nor study
+    image = read_image(path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labels.dcm").write_bytes(b"of an earlier answer")
+    mask = np.ones(image.pixels.shape, np.uint8)
+    files = save(tmp_path / "out", image, make_prediction(mask), info, overwrite=True)
+    assert {"labels.tif", "run.json"} <= {file.name for file in files}
+    assert not (tmp_path / "out" / "labels.dcm").exists()
+    assert "scan.dcm: no labels.dcm was written. scan.dcm cannot be referred to" in caplog.text
 
 
 def test_files_that_are_there_are_kept_unless_asked(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import tifffile
 
+from napari_uml.data.dicom import is_dicom
+from napari_uml.errors import ImageError
 from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import write_overlay
 
@@ -19,17 +22,23 @@ if TYPE_CHECKING:
     from napari_uml.inference.run_record import RunRecord
     from napari_uml.results import Prediction
 
+log = logging.getLogger(__name__)
+
 LABELS: Final = "labels.tif"
 UNCERTAINTY: Final = "uncertainty.tif"
 OVERLAY: Final = "overlay.png"
 RUN: Final = "run.json"
 RESULTS: Final = "results.csv"
 NIFTI_LABELS: Final = "labels.nii.gz"
+NIFTI_UNCERTAINTY: Final = "uncertainty.nii.gz"
+DICOM_LABELS: Final = "labels.dcm"
+_ON_SOURCE: Final = (NIFTI_LABELS, NIFTI_UNCERTAINTY, DICOM_LABELS)
+"""What lies on the grid of the file that was read, and so is written of the whole image alone."""
 
 
 def file_names(image_path: Path) -> tuple[str, ...]:
     """Names of the files that `save_prediction` may write for an image; the table is `write_results`'."""
-    return (LABELS, UNCERTAINTY, OVERLAY, RUN, *((NIFTI_LABELS,) if _is_nifti(image_path) else ()))
+    return (LABELS, UNCERTAINTY, OVERLAY, RUN, *_on_source(image_path))
 
 
 def save_prediction(
@@ -44,7 +53,9 @@ def save_prediction(
     """Write everything about one image or stack into a folder, which is made.
 
     `labels.tif` uint8 and `uncertainty.tif` float32, with the size of a pixel in millimetres in their resolution tags;
-    `overlay.png`; `run.json`; of a whole NIfTI volume `labels.nii.gz`, too, on the volume's own grid.
+    `overlay.png`; `run.json`. Of a whole NIfTI volume also `labels.nii.gz` and `uncertainty.nii.gz`, on the volume's
+    own grid; of a whole DICOM image, or series with a file a slice, `labels.dcm`, a DICOM Segmentation, where highdicom
+    is installed and the files say what it needs (else a warning is logged).
     A model that finds no structures has no labels and no map of the uncertainty.
 
     Parameters
@@ -70,7 +81,7 @@ def save_prediction(
         When a file is there already and `overwrite` is off, or cannot be written.
     """
     whole = record.settings.slice_number is None
-    paths = {name: folder / name for name in file_names(image.path) if whole or name != NIFTI_LABELS}
+    paths = {name: folder / name for name in file_names(image.path) if whole or name not in _ON_SOURCE}
     if not overwrite:
         refuse_existing(paths.values())
     if "mask" not in prediction.answers:
@@ -79,8 +90,11 @@ def save_prediction(
         write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
         write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
     write_overlay(paths[OVERLAY], image.pixels, prediction, task, title=_title(record), overwrite=True)
-    if NIFTI_LABELS in paths:
-        _write_nifti(paths[NIFTI_LABELS], prediction.mask, image)
+    for name, values in ((NIFTI_LABELS, prediction.mask), (NIFTI_UNCERTAINTY, prediction.pixel_uncertainty)):
+        if name in paths:
+            _write_nifti(paths[name], values, image)
+    if DICOM_LABELS in paths and not _write_dicom(paths[DICOM_LABELS], prediction, record, image, task):
+        del paths[DICOM_LABELS]
     with replacing(paths[RUN]) as part:
         part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return tuple(paths.values())
@@ -124,8 +138,26 @@ def _write_nifti(path: Path, mask: NDArray[Any], image: LoadedImage) -> None:
         write_like(image.path, mask, part)
 
 
-def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: LoadedImage, task: Task) -> bool:
+    """Whether a DICOM Segmentation could be written; if not, why is logged, and none is there."""
+    from napari_uml.data.dicom_seg import write_segmentation
+
+    names, model = (task.seg_classes, task.colors), record.model
+    try:
+        with replacing(path) as part:
+            write_segmentation(image.files, prediction.mask, *names, model.name, model.version, part)
+    except ImageError as error:
+        path.unlink(missing_ok=True)  # of an earlier answer
+        log.warning("%s: no %s was written. %s", record.image.name, DICOM_LABELS, error)
+        return False
+    return True
+
+
+def _on_source(path: Path) -> tuple[str, ...]:
+    """What is written beside the TIFFs, by the kind of the image."""
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return (NIFTI_LABELS, NIFTI_UNCERTAINTY)
+    return (DICOM_LABELS,) if path.is_dir() or (path.is_file() and is_dicom(path)) else ()
 
 
 def _title(record: RunRecord) -> str:
