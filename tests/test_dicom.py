@@ -286,7 +286,7 @@ def report(folder: Path) -> Path:
 
 
 def unknown_compression(folder: Path) -> Path:
-    return Path(pydicom.data.get_testdata_file("JPEGLSNearLossless_08.dcm"))
+    return Path(pydicom.data.get_testdata_file("SC_rgb_jpeg_gdcm.dcm"))
 
 
 def without_pixels(folder: Path) -> Path:
