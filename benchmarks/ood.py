@@ -5,8 +5,7 @@
 The gate is the one in the weights. Printed is, for the images of every set of --trained-on as they are and mirrored,
 for their validation images with noise and other damages, and for the images of the other sets, the AUROC of the
 distance against the clean validation images, with its 95 % interval, and the share above the threshold. An AUROC of
-0.5 says that the gate sees nothing. No image is predicted, so the device plays no part. -o writes the table,
-`ood-MODEL.csv` and `.md`.
+0.5 says that the gate sees nothing. -o writes the table, `ood-MODEL.csv` and `.md`.
 """
 
 from __future__ import annotations
@@ -22,31 +21,28 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
-from napari_uml.data.dataset import read_dataset, read_pair
-from napari_uml.data.view import network_view
+from napari_uml.data.dataset import read_dataset
 from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
-from napari_uml.evaluation.familiar import looked_at, statistics_of
+from napari_uml.evaluation.familiar import looked_at, looks_at, mirrored
 from napari_uml.evaluation.robustness import PANEL
-from napari_uml.familiarity import mirrored, picture_statistics
 from napari_uml.files import write_atomic
 from napari_uml.inference.corruptions import corrupt
 from napari_uml.inference.noise import add_noise
+from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.results import Corruption
-from napari_uml.weights import find_weights, read_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_uml.data.dataset import Dataset, Split
+    from napari_uml.evaluation.familiar import Change
     from napari_uml.familiarity import Familiarity
-    from napari_uml.weights import WeightsInfo
 
 ORDER: tuple[Split, ...] = ("val", "test", "train")
 SIGMAS = (0.05, 0.1, 0.2)
-Damage: TypeAlias = "Callable[[NDArray[np.float32], int, int], NDArray[np.floating]]"
 Measured: TypeAlias = "tuple[NDArray[np.float64], list[str]]"
 """The distances (N,) of images, and their groups."""
 Row: TypeAlias = tuple[str, int, float, float, float, float]
@@ -62,8 +58,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="folder for the table")
     args = parser.parse_args()
 
-    info, datasets = read_info(find_weights(args.model)), [read_dataset(folder) for folder in args.trained_on]
-    gate = info.familiarity
+    predictor, datasets = UMLPredictor.load(args.model), [read_dataset(folder) for folder in args.trained_on]
+    info, gate = predictor.info, predictor.info.familiarity
     if gate is None:
         sys.exit(f"Expected a model with a gate for unlike images, {info.name} has none.")
     about = (
@@ -73,7 +69,7 @@ def main() -> None:
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
     print(about)
-    rows = list(measure(gate, info, datasets, [read_dataset(folder) for folder in args.others]))
+    rows = list(measure(gate, predictor, datasets, [read_dataset(folder) for folder in args.others]))
     for row in rows:
         print("{:<36} n = {:<4} AUROC {:.3f} ({:.3f} to {:.3f}), above the threshold {:.1%}".format(*row))
     if args.output:
@@ -100,45 +96,37 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
     write_atomic(path.with_name(f"{path.name}.md"), "\n".join(lines) + "\n")
 
 
-def measure(gate: Familiarity, info: WeightsInfo, datasets: list[Dataset], others: list[Dataset]) -> Iterator[Row]:
+def measure(
+    gate: Familiarity, predictor: UMLPredictor, datasets: list[Dataset], others: list[Dataset]
+) -> Iterator[Row]:
     """A row for every set, sigma and damage; of a set without validation images, its test or training images."""
-    clean = distances(gate, statistics_of(datasets, info, "val"))
-    groups = groups_of(datasets, "val")
 
-    def of_set(dataset: Dataset, both_sides: bool = False) -> Iterator[Row]:
-        split: Split = next(split for split in ORDER if dataset.of_split(split))
-        found, known = statistics_of([dataset], info, split), groups_of([dataset], split)
-        yield row(f"{dataset.info.name}, {split}", gate, (clean, groups), (distances(gate, found), known))
-        if both_sides:
-            turned = distances(gate, mirrored(found))
-            yield row(f"{dataset.info.name}, {split}, mirrored", gate, (clean, groups), (turned, known))
+    def measured(sets: list[Dataset], split: Split, change: Change | None = None) -> Measured:
+        return looks_at(sets, predictor, split, change).distances(gate).max(axis=1), groups_of(sets, split)
 
+    clean = measured(datasets, "val")
     for dataset in datasets:
-        yield from of_set(dataset, both_sides=True)
-    damages: dict[str, Damage] = {f"noise, sigma {sigma:g}": partial(noisy, sigma=sigma) for sigma in SIGMAS}
+        split = first_split(dataset)
+        yield row(f"{dataset.info.name}, {split}", gate, clean, measured([dataset], split))
+        yield row(f"{dataset.info.name}, {split}, mirrored", gate, clean, measured([dataset], split, mirrored))
+    damages: dict[str, Change] = {f"noise, sigma {sigma:g}": partial(noisy, sigma=sigma) for sigma in SIGMAS}
     for kind, strengths in PANEL.items():
         damages |= {f"{kind} {s:g}": partial(damaged, corruption=Corruption(kind, s)) for s in strengths}
     for name, damage in damages.items():
-        found = distances(gate, damaged_statistics(datasets, info, damage))
-        yield row(name, gate, (clean, groups), (found, groups))
+        yield row(name, gate, clean, measured(datasets, "val", damage))
     for other in others:
-        yield from of_set(other)
+        split = first_split(other)
+        yield row(f"{other.info.name}, {split}", gate, clean, measured([other], split))
+
+
+def first_split(dataset: Dataset) -> Split:
+    """The one of most interest that has images."""
+    return next(split for split in ORDER if dataset.of_split(split))
 
 
 def groups_of(datasets: list[Dataset], split: Split) -> list[str]:
-    """Data set and group of every image that `statistics_of` looks at."""
+    """Data set and group of every image that `looks_at` looks at."""
     return [f"{dataset.info.name}/{r.group or r.image}" for dataset in datasets for r in looked_at(dataset, split)]
-
-
-def damaged_statistics(datasets: list[Dataset], info: WeightsInfo, damage: Damage) -> NDArray[np.float64]:
-    """Statistics of the validation images with a damage to the network's input."""
-    rows = []
-    for number, (dataset, record) in enumerate((d, r) for d in datasets for r in looked_at(d, "val")):
-        pixels, _ = read_pair(dataset, record)
-        view = network_view(pixels, info.image_size, info.task.channels)
-        channels = 1 if pixels.ndim == 2 or info.task.channels == 1 else 3
-        rows.append(picture_statistics(damage(view, channels, number)))
-    return np.array(rows)
 
 
 def noisy(view: NDArray[np.float32], channels: int, seed: int, sigma: float) -> NDArray[np.floating]:
@@ -151,11 +139,6 @@ def damaged(view: NDArray[np.float32], channels: int, seed: int, corruption: Cor
     """A view (S, S, 3) with another damage, none of which is random; grey images are damaged in one channel."""
     picture = corrupt(np.moveaxis(view[..., :channels], -1, 0), corruption)
     return np.broadcast_to(np.moveaxis(picture, 0, -1), view.shape)
-
-
-def distances(gate: Familiarity, statistics: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of every row (N, 35)."""
-    return np.array([gate.distance(one) for one in statistics])
 
 
 def row(name: str, gate: Familiarity, clean: Measured, other: Measured) -> Row:

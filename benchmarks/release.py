@@ -78,7 +78,8 @@ def average(path: Path, other: Path) -> None:
         raise SystemExit(f"Expected weights of the same network in {other}, got others.")
     mean = {name: t.lerp(others[name], 0.5) if t.is_floating_point() else t for name, t in own.items()}
     words = f"{info.training['started_from']}; its weights are the mean of those of this run and those it started from"
-    save_weights(path, mean, info.model_copy(update={"training": {**info.training, "started_from": words}}))
+    training = {**info.training, "started_from": words}
+    save_weights(path, mean, info.model_copy(update={"training": training, "familiarity": None}))
 
 
 def same_network(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:

@@ -45,7 +45,7 @@ def rows(card: str, heading: str) -> list[list[str]]:
 
 def test_figures_have_a_table_a_data_set_and_a_column_a_sigma(info: WeightsInfo) -> None:
     records = [
-        (0.0, record("Blobs", acc=0.9, ece=0.2, nll=0.3)),
+        (0.0, record("Blobs", acc=0.9, ece=0.2, hd95=0.3)),
         (0.0, record("Skin", auc=0.7)),
         (0.05, record("Blobs", acc=0.8)),
     ]

@@ -18,7 +18,7 @@ from napari_uml.baselines.parts import ClassHead, UDecoder
 from napari_uml.nn.base import LastLayers, Network, initialise
 from napari_uml.nn.encoders import Encoder
 from napari_uml.nn.evidence import full_precision
-from napari_uml.nn.output import UMLOutput
+from napari_uml.nn.output import UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,10 +52,11 @@ class BCS(Network):
     def forward(self, image: Tensor, intermediates: bool = False) -> UMLOutput:
         """Classes and structures of a batch; see `Network.forward`."""
         x = self.prepare(image)
-        levels = zip(self.shared, self.class_encoder(x), self.mask_encoder(x), strict=True)
+        class_features = self.class_encoder(x)
+        levels = zip(self.shared, class_features, self.mask_encoder(x), strict=True)
         shared = [join(torch.cat([c, s], dim=1)) for join, c, s in levels]
         logits = self.to_input(self.decoder(shared), image.shape[2:])
         return UMLOutput(
             None, mutual_evidence=None, mask_logits=(logits,), evidential_mask=False,
-            class_logits=full_precision(self.head(shared[3])),
+            class_logits=full_precision(self.head(shared[3])), features=summed_up(class_features[3]),
         )  # fmt: skip

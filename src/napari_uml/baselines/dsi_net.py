@@ -23,7 +23,7 @@ from napari_uml.nn.decoders import shrink
 from napari_uml.nn.encoders import Encoder
 from napari_uml.nn.evidence import full_precision
 from napari_uml.nn.instructor import class_head
-from napari_uml.nn.output import UMLOutput
+from napari_uml.nn.output import UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,8 @@ class DSINet(Network):
         x, size = self.prepare(image), image.shape[2:]
         masked = self.mask_encoder(x)
         coarse = self.coarse(masked[3])
-        features = self.head(self.class_encoder(x)[3])
+        class_features = self.class_encoder(x)[3]
+        features = self.head(class_features)
         located = features + features * mined_location(features, foreground(coarse))
         class_logits = full_precision(self.classify(self.dropout(located.mean(dim=(2, 3)))))
         prototype = class_logits.softmax(1) @ self.classify.weight  # (B, C)
@@ -69,7 +70,7 @@ class DSINet(Network):
         return UMLOutput(
             None, mutual_evidence=None, mask_logits=(self.to_input(fine, size), self.to_input(coarse, size)),
             evidential_mask=False, class_logits=class_logits,
-            interaction=task_interaction(class_logits, full_precision(votes)),
+            interaction=task_interaction(class_logits, full_precision(votes)), features=summed_up(class_features),
         )  # fmt: skip
 
 

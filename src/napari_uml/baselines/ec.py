@@ -11,7 +11,7 @@ from napari_uml.baselines.parts import ClassHead
 from napari_uml.nn.base import LastLayers, Network, initialise
 from napari_uml.nn.encoders import Encoder
 from napari_uml.nn.evidence import evidence_from_logits
-from napari_uml.nn.output import UMLOutput
+from napari_uml.nn.output import UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,4 +34,5 @@ class EC(Network):
         """Classes of a batch; see `Network.forward`."""
         features = self.encoder(self.prepare(image))
         evidence = evidence_from_logits(self.head(features[3]))
-        return UMLOutput(evidence, mutual_evidence=None, mask_logits=(), evidential_mask=False)
+        seen = summed_up(features[3])
+        return UMLOutput(evidence, mutual_evidence=None, mask_logits=(), evidential_mask=False, features=seen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from napari_uml.baselines.parts import UDecoder
 from napari_uml.nn.base import LastLayers, Network, initialise
 from napari_uml.nn.encoders import Encoder
-from napari_uml.nn.output import UMLOutput
+from napari_uml.nn.output import UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ class TBraTS(Network):
 
     def forward(self, image: Tensor, intermediates: bool = False) -> UMLOutput:
         """Structures of a batch; see `Network.forward`."""
-        logits = self.decoder(self.encoder(self.prepare(image)))
-        logits = self.to_input(logits, image.shape[2:])
-        return UMLOutput(None, mutual_evidence=None, mask_logits=(logits,), evidential_mask=True)
+        features = self.encoder(self.prepare(image))
+        logits = self.to_input(self.decoder(features), image.shape[2:])
+        seen = summed_up(features[3])
+        return UMLOutput(None, mutual_evidence=None, mask_logits=(logits,), evidential_mask=True, features=seen)

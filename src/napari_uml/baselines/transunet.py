@@ -20,7 +20,7 @@ from napari_uml.baselines.parts import UDecoder
 from napari_uml.nn.base import LastLayers, Network, initialise
 from napari_uml.nn.decoders import upsample
 from napari_uml.nn.encoders import Encoder
-from napari_uml.nn.output import UMLOutput
+from napari_uml.nn.output import UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,8 @@ class TransUNet(Network):
         features = self.encoder(self.prepare(image))
         logits = self.decoder([*features[:3], self.trunk(features[3])])
         logits = self.to_input(logits, image.shape[2:])
-        return UMLOutput(None, mutual_evidence=None, mask_logits=(logits,), evidential_mask=False)
+        seen = summed_up(features[3])
+        return UMLOutput(None, mutual_evidence=None, mask_logits=(logits,), evidential_mask=False, features=seen)
 
 
 class Trunk(nn.Module):

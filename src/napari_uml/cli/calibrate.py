@@ -58,7 +58,7 @@ def calibrate(
     name = ", ".join(folder.info.name for folder in folders)
     fitted = fit(answers, predictor.info.task, dataset=name, split=split, target_risk=target_risk, seed=seed)
     info = read_info(path)
-    fitted = fitted.model_copy(update={"reach": reach_of(folders, info, split)})
+    fitted = fitted.model_copy(update={"reach": reach_of(folders, predictor, split)})
     former, target = sha256(path), output or path
     write_info(path, info.model_copy(update={"calibration": fitted}), output)
     typer.echo(in_words(fitted))

@@ -45,5 +45,5 @@ def calibrate_weights(
     answers = list(read_answers(predictor, validated, "val"))
     name = ", ".join(dataset.info.name for dataset in validated)
     fitted = calibrate(answers, predictor.info.task, dataset=name, split="val", target_risk=target_risk)
-    gate = predictor.info.familiarity or fit_familiarity([*datasets, *mix_in], predictor.info)
+    gate = predictor.info.familiarity or fit_familiarity([*datasets, *mix_in], predictor)
     write_info(path, predictor.info.model_copy(update={"calibration": fitted, "familiarity": gate}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,36 +11,44 @@ import numpy as np
 from napari_uml.data.dataset import read_pair
 from napari_uml.data.view import network_view
 from napari_uml.evaluation.conformal import lower_quantile
-from napari_uml.familiarity import STATISTICS, Familiarity, mirrored, picture_statistics
+from napari_uml.familiarity import STATISTICS, Distances, Familiarity, FeatureSpace, picture_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from sklearn.covariance import LedoitWolf
 
     from napari_uml.data.dataset import Dataset, Record, Split
-    from napari_uml.weights import WeightsInfo
+    from napari_uml.inference.predictor import UMLPredictor
+
+Change = Callable[["NDArray[np.float32]", int, int], "NDArray[np.floating]"]
 
 MOST_IMAGES = 300
 """Of every data set and split, spread evenly."""
 LEAST_SPREAD = 0.01
 """So that a statistic in which all training images are the same does not decide alone."""
 ALIKE = 0.95
-"""Quantile of the training images' distances that is made the same in everything and in detail."""
+"""Quantile of the distances that is made the same in everything, in parts of it, and in features."""
+AXES = 32
+"""Directions of the features that are kept exactly."""
+LEAST_VARIANCE = 1e-3
+"""Of standardised features, whose mean variance is 1."""
 
 
-def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms: float = 0.05) -> Familiarity:
+def fit_familiarity(datasets: Sequence[Dataset], predictor: UMLPredictor, false_alarms: float = 0.05) -> Familiarity:
     """The gate of a model from its data sets.
 
     Training mirrors images left to right, so the mirrored ones count as training images here, too: a data set may show
-    right eyes alone.
+    right eyes alone. The network has seen the training images, and makes less extreme features of them than of new
+    ones; so it is the validation images that bring the distance in features to the range of that in statistics.
 
     Parameters
     ----------
     datasets
         What the model was trained on; training and validation images are read.
-    info
-        Its input: size and channels.
+    predictor
+        The model.
     false_alarms
         Share of new images of the same kind to be called unfamiliar, at most; 1 / (n + 1) when n validation images are
         too few for it.
@@ -50,46 +60,84 @@ def fit_familiarity(datasets: Sequence[Dataset], info: WeightsInfo, false_alarms
     ImageError
         When an image cannot be read.
     """
-    train, val = (statistics_of(datasets, info, split) for split in ("train", "val"))
-    if len(train) < 2 or not len(val):
-        raise ValueError(f"Expected two training images and one to validate on, got {len(train)} and {len(val)}.")
-    known = np.concatenate([train, mirrored(train)])
+    train, val = (looks_at(datasets, predictor, split) for split in ("train", "val"))
+    other = looks_at(datasets, predictor, "train", mirrored)
+    if len(train.statistics) < 2 or not len(val.statistics):
+        counts = f"{len(train.statistics)} and {len(val.statistics)}"
+        raise ValueError(f"Expected two training images and one to validate on, got {counts}.")
+    known = np.concatenate([train.statistics, other.statistics])
     centre, spread = known.mean(axis=0), np.maximum(known.std(axis=0), LEAST_SPREAD)
-    rate = max(false_alarms, 1 / (len(val) + 1))
+    rate = max(false_alarms, 1 / (len(val.statistics) + 1))
     gate = Familiarity(
         dataset=", ".join(dataset.info.name for dataset in datasets),
-        n=len(train),
-        n_val=len(val),
+        n=len(train.statistics),
+        n_val=len(val.statistics),
         centre=_rounded(centre),
         spread=_rounded(spread),
-        precision=tuple(_rounded(row) for row in _precision((known - centre) / spread)),
+        precision=tuple(_rounded(row) for row in _covariance((known - centre) / spread).precision_),
         threshold=0.0,
+        features=_feature_space([look.features for look in (train, other) if look.features is not None]),
         false_alarms=rate,
     )
     if np.linalg.matrix_rank(np.array(gate.precision)) == STATISTICS:  # else all training images are the same
-        unscaled = gate.model_copy(update={"detail_scale": 1.0})
-        everything, detail = np.quantile([unscaled.distances(row) for row in known], ALIKE, axis=0)
-        gate = gate.model_copy(update={"detail_scale": float(everything / detail)})
-    distances = np.array([gate.distance(row) for row in val])
-    return gate.model_copy(update={"threshold": -lower_quantile(-distances, 1 - rate)})
+        unscaled = gate.model_copy(update={"detail_scale": 1.0, "light_scale": 1.0})
+        found = Distances(*np.quantile([unscaled.distances(row) for row in known], ALIKE, axis=0))
+        scales = {"detail_scale": found.everything / found.detail, "light_scale": found.everything / found.light}
+        gate = gate.model_copy(update=scales)
+    if gate.features is not None:
+        seen = Distances(*np.quantile(val.distances(gate), ALIKE, axis=0))
+        scale = max(seen.everything, seen.detail, seen.light) / max(seen.features, LEAST_SPREAD)
+        gate = gate.model_copy(update={"features": gate.features.model_copy(update={"scale": float(scale)})})
+    return gate.model_copy(update={"threshold": -lower_quantile(-val.distances(gate).max(axis=1), 1 - rate)})
 
 
-def statistics_of(datasets: Sequence[Dataset], info: WeightsInfo, split: Split) -> NDArray[np.float64]:
-    """Statistics (N, 35) of the images of a split as the model sees them, `MOST_IMAGES` of every data set at most."""
-    rows = []
-    for dataset in datasets:
-        for record in looked_at(dataset, split):
-            pixels, _ = read_pair(dataset, record)
-            rows.append(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
-    return np.array(rows)
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """What a gate is told of images: statistics (N, 35), and features (N, C) where the model has some."""
+
+    statistics: NDArray[np.float64]
+    features: NDArray[np.float64] | None
+
+    def distances(self, gate: Familiarity) -> NDArray[np.float64]:
+        """`Familiarity.distances` of every image, (N, 4)."""
+        features = [None] * len(self.statistics) if self.features is None else self.features
+        return np.array([gate.distances(*one) for one in zip(self.statistics, features, strict=True)])
 
 
-def reach_of(datasets: Sequence[Dataset], info: WeightsInfo, split: Split) -> float:
+def looks_at(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split, change: Change | None = None) -> Looks:
+    """Look at the images of a split as the model sees them, `MOST_IMAGES` of every data set at most.
+
+    Parameters
+    ----------
+    datasets, predictor, split
+        Which images, and the model.
+    change
+        What is done to a view (S, S, 3) first, given also its channels that are not copies (1 or 3) and its number.
+    """
+    info, statistics, features = predictor.info, [], []
+    pairs = [(dataset, record) for dataset in datasets for record in looked_at(dataset, split)]
+    for number, (dataset, record) in enumerate(pairs):
+        pixels, _ = read_pair(dataset, record)
+        view = network_view(pixels, info.image_size, info.task.channels)
+        if change is not None:
+            view = change(view, 1 if pixels.ndim == 2 or info.task.channels == 1 else 3, number)
+        statistics.append(picture_statistics(view))
+        features.append(predictor.features(view))
+    known = [one for one in features if one is not None]
+    return Looks(np.array(statistics), np.array(known) if known else None)
+
+
+def mirrored(view: NDArray[np.float32], channels: int = 3, number: int = 0) -> NDArray[np.float32]:
+    """A view (S, S, 3) with left and right exchanged; for `looks_at`."""
+    return view[:, ::-1]
+
+
+def reach_of(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split) -> float:
     """The distance that the images of a split stay below but for the false alarms of the gate; 0 without a gate."""
-    gate = info.familiarity
+    gate = predictor.info.familiarity
     if gate is None:
         return 0.0
-    distances = [gate.distance(row) for row in statistics_of(datasets, info, split)]
+    distances = looks_at(datasets, predictor, split).distances(gate).max(axis=1)
     return float(np.quantile(distances, 1 - gate.false_alarms))
 
 
@@ -99,11 +147,28 @@ def looked_at(dataset: Dataset, split: Split) -> tuple[Record, ...]:
     return records[:: -(-len(records) // MOST_IMAGES) or 1]
 
 
-def _precision(standard: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse covariance, shrunk as Ledoit and Wolf (2004) advise, so that few images have one, too."""
+def _covariance(standard: NDArray[np.float64]) -> LedoitWolf:
+    """Covariance and its inverse, shrunk as Ledoit and Wolf (2004) advise, so that few images have one, too."""
     from sklearn.covariance import LedoitWolf
 
-    return np.asarray(LedoitWolf(assume_centered=True).fit(standard).precision_)
+    return LedoitWolf(assume_centered=True).fit(standard)
+
+
+def _feature_space(seen: Sequence[NDArray[np.float64]]) -> FeatureSpace | None:
+    """The shrunk covariance of features (N, C) along its widest axes, and its mean along the others; None of none."""
+    if not seen:
+        return None
+    features = np.concatenate(seen)
+    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), LEAST_SPREAD)
+    variances, axes = np.linalg.eigh(_covariance((features - centre) / spread).covariance_)
+    widest = slice(None, -AXES - 1, -1)
+    return FeatureSpace(
+        centre=_rounded(centre),
+        spread=_rounded(spread),
+        axes=tuple(_rounded(axis) for axis in axes.T[widest]),
+        variances=_rounded(np.maximum(variances[widest], LEAST_VARIANCE)),
+        rest=max(float(variances[:-AXES].mean()) if len(variances) > AXES else 1.0, LEAST_VARIANCE),
+    )
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

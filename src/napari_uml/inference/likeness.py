@@ -45,25 +45,23 @@ def unlike_training(pixels: NDArray[np.float32], info: WeightsInfo) -> tuple[str
     )  # fmt: skip
 
 
-def is_unlike(view: NDArray[np.float32], info: WeightsInfo) -> bool:
+def is_unlike(view: NDArray[np.float32], features: NDArray[np.floating] | None, info: WeightsInfo) -> bool:
     """Whether an input is so unlike the training images that what is known of the model's errors says nothing of it.
 
-    It is further away than the gate lets pass, or of another brightness, contrast or colour. Errors that were measured
-    by `napari-uml calibrate` on images beyond the gate are known as far away as those are.
+    It is further away than the gate lets pass. Errors that were measured by `napari-uml calibrate` on images beyond the
+    gate are known as far away as those are.
 
     Parameters
     ----------
     view
         (S, S, 3) in [0, 1]: what the network sees, noise and corruption included.
+    features
+        (C,) what the network makes of it, see `UMLOutput.features`; None: that does not count.
     info
         Of the model; False where it has no `familiarity`.
     """
     gate, known = info.familiarity, info.calibration.reach if info.calibration else 0.0
-    if gate is None:
-        return False
-    if gate.distance(picture_statistics(view)) > max(gate.threshold, known):
-        return True
-    return known <= gate.threshold and any((*_colour(view, info), *_intensity(view, info)))
+    return gate is not None and gate.distance(picture_statistics(view), features) > max(gate.threshold, known)
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
@@ -87,13 +85,14 @@ def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
     if info.familiarity is None:
         return
     gate = info.familiarity
-    everything, detail = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
-    if max(everything, detail) > gate.threshold:
-        of_detail = "The image's detail (sharpness, noise, contrast) is unlike that of"
-        unlike = "The image is unlike" if everything > gate.threshold else of_detail
+    found = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
+    if max(found) > gate.threshold:
+        parts = {found.everything: "", found.detail: "detail (sharpness, noise, contrast)", found.light: "brightness"}
+        part = "" if found.everything > gate.threshold else parts[max(found)]
+        what = f"The image's {part} is unlike that of" if part else "The image is unlike"
         yield (
-            f"{unlike} the training images (distance {max(everything, detail):.1f}; {1 - gate.false_alarms:.0%} of "
-            f"such images stay below {gate.threshold:.1f}): do not rely on the answer."
+            f"{what} the training images (distance {max(found):.1f}; {1 - gate.false_alarms:.0%} of such images stay "
+            f"below {gate.threshold:.1f}): do not rely on the answer."
         )
 
 

@@ -202,6 +202,15 @@ class UMLPredictor:
         return add_noise(image, sigma, seed, grey)
 
     @torch.no_grad()
+    def features(self, view: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """The network's features (C,) of its input (S, S, 3) in [0, 1]; None of a model that gives none.
+
+        See `UMLOutput.features`; `napari_uml.familiarity` compares them with those of the training images.
+        """
+        batch = torch.from_numpy(np.ascontiguousarray(np.moveaxis(view, -1, 0), dtype=np.float32))[None]
+        return _features(self._run(batch, intermediates=False))
+
+    @torch.no_grad()
     def _predict_one(
         self,
         pixels: NDArray[np.float32],
@@ -215,6 +224,7 @@ class UMLPredictor:
         box = roi
         first = self.network_input(pixels if roi is None else pixels[roi.slices], sigma, seed, corruption)
         look = self._look(first, pixels.shape[:2] if roi is None else roi.shape, details)
+        unlike = is_unlike(first.permute(1, 2, 0).numpy(), look.features, self.info)
         answer = _placed(look, roi, pixels.shape, None)
         second = self._second_box(look.mask, roi)
         if second is not None:
@@ -227,7 +237,7 @@ class UMLPredictor:
             mask_map=look.mask_map, seconds=time.perf_counter() - began,
             model=self.info.name, device=self.device.name, precision=self.precision, sigma=sigma, seed=seed,
             details=answer.details, corruption=corruption, evidence_scales=self.evidence_scales,
-            answers=look.answers, measure=look.measure, unlike=(is_unlike(first.permute(1, 2, 0).numpy(), self.info),),
+            answers=look.answers, measure=look.measure, unlike=(unlike,),
         )  # fmt: skip
 
     def _second_box(self, mask: NDArray[np.uint8], first: Box | None) -> Box | None:
@@ -262,6 +272,7 @@ class UMLPredictor:
             mask_map="mask" if output.evidential_mask or output.mutual_evidence is None else "mutual",
             answers=output.answers,
             measure="vacuity" if output.mask_answer is None else output.mask_answer.measure,
+            features=_features(output),
         )
 
     def _run(self, batch: Tensor, intermediates: bool) -> UMLOutput:
@@ -277,7 +288,7 @@ class UMLPredictor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), the opinion about the class, the details."""
+    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), opinion, details, features (C,)."""
 
     mask: NDArray[np.uint8]
     maps: NDArray[np.float32]
@@ -286,6 +297,7 @@ class _Look:
     mask_map: str
     answers: tuple[Part, ...]
     measure: Measure
+    features: NDArray[np.float64] | None
 
 
 def _mask_and_maps(
@@ -310,6 +322,11 @@ def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion
     if output.class_logits is not None:
         return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
     return Opinion.from_evidence(names, np.zeros(len(names)))
+
+
+def _features(output: UMLOutput) -> NDArray[np.float64] | None:
+    """Those of the first image (C,)."""
+    return None if output.features is None else output.features[0].double().cpu().numpy()
 
 
 def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> torch.nn.Module:

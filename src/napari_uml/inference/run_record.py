@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 RECORD_VERSION: Final = 1
 LIBRARIES: Final = ("torch", "timm", "numpy")
 DAMAGED: Final = "With this noise or corruption the image is unlike the training images: do not rely on the answer."
+STRANGE: Final = "What the network sees in the image is unlike the training images: do not rely on the answer."
 
 
 class RunSettings(Settings):
@@ -136,7 +137,7 @@ class SliceRecord(Settings):
         As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
     warnings
         What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`, and whether
-        noise and corruption make it unlike the training images.
+        noise, corruption, or what the network sees in it, make it unlike the training images.
     unlike
         See `Prediction`: neither a chance of an error nor a set of classes is stated then.
     """
@@ -315,8 +316,8 @@ def _slice_record(
     analysed = image.pixels[at] if roi is None else image.pixels[at][roi.slices]
     unlike = bool(prediction.unlike) and prediction.unlike[number]
     warnings = unlike_training(analysed, info)
-    if unlike and (prediction.sigma or prediction.corruption):
-        warnings = (*warnings, DAMAGED)
+    if unlike and not any(sentence.endswith("do not rely on the answer.") for sentence in warnings):
+        warnings = (*warnings, DAMAGED if prediction.sigma or prediction.corruption else STRANGE)
     return SliceRecord(
         opinion=_opinion_record(prediction.opinions[number], info.calibration, unlike),
         looked_at=prediction.looked_at[number],

@@ -70,6 +70,7 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
         "command": shlex.join(["napari-uml", "models", "combine", way, *map(str, models)]),
     }
     alike = all(info.training.get("datasets") == about["datasets"] for info in infos)
+    gate = first.familiarity if alike else None
     info = first.model_copy(
         update={
             "name": f"{first.name}-{way}"[:64],
@@ -78,7 +79,7 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
             "training": about,
             "validation": {},
             "calibration": None,
-            "familiarity": first.familiarity if alike else None,
+            "familiarity": gate and gate.model_copy(update={"features": None}),  # those of one look
             "licence": "\n".join(dict.fromkeys(line for info in infos for line in info.licence.splitlines())),
         }
     )

@@ -20,7 +20,7 @@ from napari_uml.nn.encoders import Encoder
 from napari_uml.nn.evidence import dirichlet, evidence_from_logits, uncertainty
 from napari_uml.nn.instructor import Instructor
 from napari_uml.nn.mixer import Mixer
-from napari_uml.nn.output import Intermediates, UMLOutput
+from napari_uml.nn.output import Intermediates, UMLOutput, summed_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,4 +98,5 @@ class UMLNetwork(Network):
                 tuple(class_features), tuple(mixed), navigation.reliable_top, navigation.reliable_bottom,
                 navigation.features, instruction.guidance, instruction.features, instruction.instructed,
             ) if intermediates else None,
+            features=summed_up(class_features[3]),
         )  # fmt: skip

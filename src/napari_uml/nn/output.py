@@ -57,6 +57,11 @@ class Answer(NamedTuple):
         return self.belief + self.uncertainty / self.belief.shape[1]
 
 
+def summed_up(features: Tensor) -> Tensor:
+    """(B, C, h, w) coarsest features of the class encoder, or of the only one -> (B, C) their mean over the image."""
+    return full_precision(features.detach()).mean(dim=(2, 3))
+
+
 @dataclass(frozen=True, slots=True)
 class Intermediates:
     """Feature maps for the figures of the paper (Fig. 3, S2); those of a part that is switched off are None.
@@ -102,6 +107,8 @@ class UMLOutput:
         (B, K) of a system whose class comes from a softmax.
     interaction
         (B,) disagreement between the two tasks of an image, >= 0, where a system trains against it (DSI-Net).
+    features
+        (B, C) float32, see `summed_up`: what images unlike the training images are known by.
     """
 
     class_evidence: Tensor | None
@@ -111,6 +118,7 @@ class UMLOutput:
     intermediates: Intermediates | None = None
     class_logits: Tensor | None = None
     interaction: Tensor | None = None
+    features: Tensor | None = None
 
     @property
     def mask_evidence(self) -> Tensor | None:

@@ -12,6 +12,7 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.errors import WeightsError
 from napari_uml.evaluation.familiar import fit_familiarity
+from napari_uml.inference.predictor import UMLPredictor, build_network
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
 from napari_uml.training.plan import MODEL, RunPlan, count_images, read_plan
 from napari_uml.weights import WeightsInfo, read_info, same_tensors, save_weights
@@ -71,7 +72,7 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         written_by=f"napari-uml {__version__}",
     )
     path = run / MODEL if destination is None else destination
-    info = info.model_copy(update={"familiarity": _gate([*own, *mixed], info), **_fitted(path, best.shown)})
+    info = info.model_copy(update={"familiarity": _gate([*own, *mixed], info, best), **_fitted(path, best.shown)})
     save_weights(path, best.shown, info)
     return info
 
@@ -103,10 +104,13 @@ def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {"calibration": former.calibration} if same else {}
 
 
-def _gate(datasets: Sequence[Dataset], info: WeightsInfo) -> Familiarity | None:
+def _gate(datasets: Sequence[Dataset], info: WeightsInfo, best: Checkpoint) -> Familiarity | None:
     """The gate for unlike images; None with too few of them to make one."""
     train, val = (sum(len(dataset.of_split(split)) for dataset in datasets) for split in ("train", "val"))
-    return fit_familiarity(datasets, info) if train > 1 and val else None
+    if train < 2 or not val:
+        return None
+    predictor = UMLPredictor(info, build_network(info, best.shown), best.train.device)
+    return fit_familiarity(datasets, predictor)
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:
