@@ -36,7 +36,7 @@ from napari_uml.training.checkpoint import LAST
 from napari_uml.training.checks import MACHINE
 from napari_uml.training.export import export_run
 from napari_uml.training.fit import fit
-from napari_uml.training.plan import AUGMENTATION, MODEL, count_images, read_plan, write_plan
+from napari_uml.training.plan import AUGMENTATION, MODEL, PLAN, count_images, read_plan, write_plan
 from napari_uml.training.planning import new_plan, resumed_plan
 
 if TYPE_CHECKING:
@@ -230,13 +230,26 @@ def run_all(study: Study, variants: Sequence[Variant], sigmas: Sequence[float] =
                 for sigma in sigmas:
                     path = study.scores / name / f"{label}-sigma-{sigma:g}.json.gz"
                     if not path.exists():
-                        _check_one_version(versions.setdefault(name, AUGMENTATION), AUGMENTATION, name, path)
+                        for seed in seeds:
+                            own = _version_of(study, variant, name, seed)
+                            _check_one_version(versions.setdefault(name, own), own, name, path)
                         models = [_trained(study, variant, name, seed) for seed in seeds]
                         _score(study, variant, name, models, sigma, seeds[0], path)
                     scores = read_scores(path, recipe(study, variant))
                     _check_one_version(versions.setdefault(name, scores.augmentation), scores.augmentation, name, path)
                     found.setdefault((name, variant.name, sigma), []).append(scores)
     return found
+
+
+def _version_of(study: Study, variant: Variant, name: str, seed: int) -> int:
+    """Version of the augmentation of a run that is there, or will be."""
+    run = _run_of(study, variant, name, seed)
+    return read_plan(run).augmentation if (run / PLAN).exists() else AUGMENTATION
+
+
+def _run_of(study: Study, variant: Variant, name: str, seed: int) -> Path:
+    """The folder of a run."""
+    return study.folder / name / f"{variant.base or variant.name}-{seed}"
 
 
 def _check_one_version(others: int, own: int, name: str, path: Path) -> None:
@@ -296,7 +309,7 @@ def _some(records: Sequence[Any], limit: int | None) -> Sequence[Any]:
 
 def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     """The weights of a run; it is trained, or goes on, when they are missing."""
-    run = study.folder / name / f"{variant.base or variant.name}-{seed}"
+    run = _run_of(study, variant, name, seed)
     going_on = (run / LAST).exists()
     training, _ = splits(study, name)
     if going_on or (run / MODEL).exists():
@@ -304,6 +317,7 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     if (run / MODEL).exists():
         return run / MODEL
     if going_on:
+        _check_one_version(AUGMENTATION, read_plan(run).augmentation, name, run)  # it would end with today's
         plan = resumed_plan(run, [], {}, {})
     else:
         options = {"preset": study.preset, "arch": variant.arch, "name": f"{name}-{variant.base or variant.name}"}

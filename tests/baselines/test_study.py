@@ -133,6 +133,13 @@ def test_runs_of_different_augmentation_are_not_compared(study: Any, monkeypatch
     with pytest.raises(SystemExit, match=r"others on blobs have 3; delete their scores"):
         module.run_all(study, [module.of_arch("ec"), module.of_arch("tbrats")])
     assert not (study.folder / "blobs" / "tbrats-0").exists()  # nor was it trained in vain
+    (study.scores / "blobs" / "ec-0-sigma-0.json.gz").unlink()
+    (again,) = module.run_all(study, [module.of_arch("ec")]).values()  # scores of a run that is there
+    assert again[0].augmentation == made[0].augmentation
+    run = study.folder / "blobs" / "ec-0"
+    (run / MODEL).rename(run / LAST)
+    with pytest.raises(SystemExit, match=r"has version 3 of the augmentation"):
+        module._trained(study, module.of_arch("ec"), "blobs", 0)  # it would end with another one
 
 
 def test_every_data_set_has_a_table_of_its_own(study: Any) -> None:

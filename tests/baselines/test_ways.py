@@ -18,13 +18,13 @@ from napari_uml.baselines.ensemble import Ensemble
 from napari_uml.baselines.registry import make_network
 from napari_uml.calibration import Calibration, Estimate, Knot
 from napari_uml.cli import main
-from napari_uml.config import Task, UMLConfig
+from napari_uml.config import Focus, Task, UMLConfig
 from napari_uml.evaluation.card import model_card
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.ways import load_way
 from napari_uml.nn.output import UMLOutput
 from napari_uml.training.origin import find_origin
-from napari_uml.weights import WeightsInfo, save_weights
+from napari_uml.weights import WeightsInfo, read_info, save_weights, write_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,8 +155,12 @@ def test_a_way_predicts_from_weights_files(way, arch, tmp_path):
 def test_models_that_do_not_belong_together_are_refused(tmp_path):
     one = weights_of("ec", tmp_path / "one.safetensors")
     other = weights_of("ec", tmp_path / "other.safetensors", image_size=128)
+    looks = read_info(one).model_copy(update={"name": "twice", "focus": Focus(structures=("lesion",))})
+    twice = tmp_path / "twice.safetensors"
+    write_info(one, looks, twice)
     for way, models, words in (
-        ("ensemble", [one, other], "same task, network and input size"),
+        ("ensemble", [one, twice], "same task, network and input"),
+        ("ensemble", [one, other], "same task, network and input"),
         ("ensemble", [one], "Expected two different models or more"),
         ("ensemble", [one, one], "or one of them twice"),
         ("dropout", [one, one], "Expected one model for dropout"),

@@ -24,6 +24,7 @@ from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import in_words, parse_box
 from napari_uml.data.reading import read_image
+from napari_uml.errors import ImageError
 from napari_uml.inference.analysis import analyse
 from napari_uml.inference.cohort import images_of, result_folders
 from napari_uml.inference.predictor import UMLPredictor
@@ -284,6 +285,9 @@ def test_results_beside_the_image_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
     assert [path.name for path in images_of(tmp_path)] == ["scan.png"]
     assert images_of(tmp_path / "overlay.png") == [tmp_path / "overlay.png"]  # it was asked for
+    (tmp_path / "scan.png").unlink()
+    with pytest.raises(ImageError, match="got one with results alone"):
+        images_of(tmp_path)
 
 
 def test_image_that_cannot_be_read_is_reported_and_the_others_are_done(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,21 @@ def test_a_series_gets_a_dicom_segmentation_that_refers_to_its_files(
     )
     np.testing.assert_array_equal(found, mask)
     assert written.ContentDescription == "Research use only, not a medical device"
+    shutil.copy(tmp_path / "out" / "labels.dcm", scans)
+    assert read_image(scans).files == image.files  # the series is still one
+
+
+def test_a_colour_that_dicom_has_not_is_said(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction], scans: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    task = info.task.model_copy(update={"seg_colors": ("#000000", "red", "blue")})
+    files = save(
+        tmp_path / "out", read_image(scans), make_prediction(np.zeros((3, 128, 128), np.uint8)),
+        info.model_copy(update={"task": task}),
+    )  # fmt: skip
+    assert tmp_path / "out" / "run.json" in files
+    assert "make no DICOM Segmentation" in caplog.text
 
 
 def test_a_dicom_image_that_cannot_be_referred_to_is_saved_without_one(
@@ -158,7 +174,7 @@ def test_a_dicom_image_that_cannot_be_referred_to_is_saved_without_one(
     files = save(tmp_path / "out", image, make_prediction(mask), info, overwrite=True)
     assert {"labels.tif", "run.json"} <= {file.name for file in files}
     assert not (tmp_path / "out" / "labels.dcm").exists()
-    assert "scan.dcm: no labels.dcm was written. scan.dcm cannot be referred to" in caplog.text
+    assert "scan.dcm: no labels.dcm was written. scan.dcm and the model make no DICOM Segmentation" in caplog.text
 
 
 def test_files_that_are_there_are_kept_unless_asked(

@@ -124,6 +124,81 @@ def test_answers_of_another_model_are_not_mixed_in(
     assert read_run(tmp_path / "a" / "run.json").model.sha256 == "00"
 
 
+def test_a_run_that_fails_is_not_called_done(
+    make: Any, qtbot: QtBot, predictor: Any, images: Path, tmp_path: Path
+) -> None:
+    def fail(number: int) -> None:
+        if len(predictor.asked) == 2:
+            raise RuntimeError("the library broke")
+
+    widget, predictor.before_slice = make(), fail
+    analysed(qtbot, widget, images, tmp_path / "out")
+    assert "The computation failed: the library broke" in widget.message.text()
+    assert shown(widget) == ["a"]
+    predictor.before_slice = lambda number: None
+    analysed(qtbot, widget, images, tmp_path / "out")
+    assert widget.message.text().startswith("Done")
+
+
+def test_when_no_image_can_be_analysed_it_is_said(make: Any, qtbot: QtBot, images: Path, tmp_path: Path) -> None:
+    for path in images.iterdir():
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    widget = make()
+    analysed(qtbot, widget, images, tmp_path / "out")
+    assert "Not analysed: a.png" in widget.message.text()
+    assert "(and 2 more)" in widget.message.text()
+
+
+def test_nothing_of_the_users_is_overwritten(
+    make: Any, qtbot: QtBot, predictor: Any, images: Path, tmp_path: Path
+) -> None:
+    widget = make()
+    (tmp_path / "results.csv").write_text("mine")
+    analysed(qtbot, widget, images, tmp_path)
+    assert "results.csv is there already" in widget.message.text()
+    (tmp_path / "results.csv").unlink()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    analysed(qtbot, widget, images, tmp_path)
+    assert "b holds the answer of another model or image" in widget.message.text()
+    assert predictor.asked == []
+    assert (tmp_path / "b" / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_is_done_anew_and_a_changed_image_refused(
+    make: Any, qtbot: QtBot, predictor: Any, images: Path, tmp_path: Path
+) -> None:
+    widget = make()
+    analysed(qtbot, widget, images, tmp_path)
+    (tmp_path / "b" / "run.json").unlink()
+    (tmp_path / "c" / "run.json").write_text("{")
+    before = len(predictor.asked)
+    analysed(qtbot, widget, images, tmp_path)
+    assert len(predictor.asked) == before + 2
+    assert widget.message.text().startswith("Done")
+    Image.fromarray(picture(9, (40, 48, 3))).save(images / "a.png")
+    analysed(qtbot, widget, images, tmp_path)
+    assert "a holds the answer of another model or image" in widget.message.text()
+
+
+def test_a_single_image_has_a_folder_of_its_own(make: Any, qtbot: QtBot, images: Path, tmp_path: Path) -> None:
+    for name in ("b", "c"):
+        (images / f"{name}.png").unlink()
+    widget = make()
+    analysed(qtbot, widget, images, tmp_path / "out")
+    assert [answer.folder for answer in widget.answers.answers] == [tmp_path / "out" / "a"]
+
+
+def test_without_a_model_it_says_where_to_get_one(
+    make: Any, monkeypatch: pytest.MonkeyPatch, images: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dock, "list_models", lambda: ())
+    widget = make()
+    monkeypatch.setattr(dock, "list_models", lambda: ())
+    widget.analyse(images, tmp_path)
+    assert widget.message.text().startswith("⚠ There is no model on this computer yet")
+
+
 def test_a_run_that_is_cancelled_keeps_what_is_done(
     make: Any, qtbot: QtBot, predictor: Any, images: Path, tmp_path: Path
 ) -> None:
@@ -141,7 +216,7 @@ def test_a_folder_without_images_is_refused(make: Any, qtbot: QtBot, tmp_path: P
     (tmp_path / "none").mkdir()
     widget = make()
     analysed(qtbot, widget, tmp_path / "none", tmp_path)
-    assert "Expected a folder of images" in widget.message.text()
+    assert "Not analysed: none: expected DICOM images in this folder, got none" in widget.message.text()
     widget.open_results(tmp_path / "none")
     wait(qtbot, widget)
     assert "Expected results (run.json)" in widget.message.text()
@@ -193,6 +268,37 @@ def test_what_was_seen_is_known_the_next_time(listed: WorklistWidget, make: Any,
     assert again.message.text() == "You have seen all of these images."
 
 
+def test_next_goes_on_after_one_that_cannot_be_opened(listed: WorklistWidget, qtbot: QtBot, tmp_path: Path) -> None:
+    (tmp_path / "b" / "labels.tif").write_bytes(b"II*\0")
+    opened(qtbot, listed, listed.next.click)
+    assert "expected a complete TIFF file" in listed.message.text()
+    opened(qtbot, listed, listed.next.click)
+    assert [layer.name for layer in listed.viewer.layers][:1] == ["c"]
+    opened(qtbot, listed, listed.next.click)
+    assert [layer.name for layer in listed.viewer.layers][:1] == ["a"]
+    opened(qtbot, listed, listed.next.click)  # begins again at the top
+    assert listed.table.currentIndex().row() == 0
+
+
+def test_layers_of_another_dock_about_the_image_go_with_it(listed: WorklistWidget, qtbot: QtBot) -> None:
+    opened(qtbot, listed, listed.next.click)
+    image = listed.viewer.layers["b"]
+    extra = listed.viewer.add_image(np.zeros((40, 48)), name="b belief")
+    extra.metadata = {MARK: {"of": str(image.unique_id), "role": "belief"}}
+    opened(qtbot, listed, listed.next.click)
+    assert [layer.name for layer in listed.viewer.layers] == ["c", "c uncertainty", "c structures"]
+
+
+def test_a_row_of_another_list_is_not_ticked_in_this_one(listed: WorklistWidget, qtbot: QtBot, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "a", tmp_path / "other" / "b")
+    listed.next.click()
+    listed.open_results(tmp_path / "other")
+    wait(qtbot, listed)
+    qtbot.wait(300)
+    assert not listed.answers.seen
+    assert not (tmp_path / "other" / SEEN_FILE).exists()
+
+
 def test_corrected_labels_stay_with_their_image(listed: WorklistWidget, qtbot: QtBot) -> None:
     opened(qtbot, listed, listed.next.click)
     listed.viewer.layers["b structures"].paint((3, 3), 1)
@@ -241,6 +347,7 @@ def test_a_stack_is_opened_at_its_most_uncertain_slice(make: Any, qtbot: QtBot, 
 def test_those_for_an_expert_alone_are_shown_and_saved_in_order(
     listed: WorklistWidget, qtbot: QtBot, tmp_path: Path
 ) -> None:
+    assert not listed.experts.isEnabled()  # no answer says whether an expert should look
     chance = {"value": 0.4, "low": 0.2, "high": 0.6}
     for name in ("a", "c"):
         with_doubt(tmp_path / name, 0.3 if name == "a" else 0.5, refer=True, chance_wrong=[*chance.values()])

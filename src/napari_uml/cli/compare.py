@@ -35,8 +35,8 @@ def compare(
     that of the same images, and the interval of a difference that of the same draws of them.
     """
     if other is None:
-        if data or output or sigma or split != "val":
-            raise ValueError("Expected two models for --on, --split, --sigma and --output; a run has its own images.")
+        if data or output or sigma or split != "val" or overwrite:
+            raise ValueError("Expected two models for --on, --split, --sigma, --output; a run has its own images.")
         from napari_uml.evaluation.outcome import judge_run
 
         with progress_bar() as bar:
@@ -45,7 +45,7 @@ def compare(
         if data is None or install:
             raise ValueError("Expected --on DATASET with two models, and --install with a run alone.")
         comparison = _of_models(model, other, data, split, sigma, output, overwrite)
-    _show(comparison)
+    _show(comparison, ("before", "after") if other is None else (model, other))
 
 
 def _of_models(
@@ -70,9 +70,9 @@ def _of_models(
     return comparison
 
 
-def _show(comparison: Comparison) -> None:
+def _show(comparison: Comparison, names: tuple[str, str]) -> None:
     before = {} if comparison.before is None else comparison.before.metrics
-    rows = [("figure", "before", "after", "difference")]
+    rows = [("figure", *names, "difference")]
     rows += [
         (name, str(before.get(name, "-")), str(metric), str(comparison.difference.get(name, "-")))
         for name, metric in comparison.after.metrics.items()

@@ -74,6 +74,8 @@ def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
     files = sorted(p for p in path.iterdir() if p.is_file() and is_dicom(p)) if is_folder else [path]
     read = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
     found = [(file, header) for file, header in read if "Rows" in header and "Columns" in header]
+    if is_folder:  # a segmentation of the series may lie beside it
+        found = [(file, header) for file, header in found if header.get("Modality") != "SEG"]
     if not found:
         if is_folder:
             advice = f"Name pictures of another kind themselves, such as {path.name}/*.png."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+import zlib
+from typing import TYPE_CHECKING, Any
 
 from napari_uml.data.decoded import optional
 from napari_uml.errors import ImageError
@@ -42,29 +43,13 @@ def write_segmentation(
     Raises
     ------
     ImageError
-        When highdicom is not installed, there are not as many files as slices, or these miss what a Segmentation must
-        say of them.
+        When highdicom is not installed, there are not as many files as slices, these miss what a Segmentation must say
+        of them, or a name or colour is none that DICOM has.
     """
     highdicom, pydicom = optional("highdicom", destination), optional("pydicom", destination)
     slices = mask if mask.ndim == 3 else mask[None]
     if len(sources) != len(slices):
         raise ImageError(f"Expected a DICOM file for each of {len(slices)} slices, got {len(sources)}.")
-    codes = pydicom.sr.codedict.codes
-    algorithm = highdicom.AlgorithmIdentificationSequence(
-        name="napari-uml", version=version, family=codes.cid7162.ArtificialIntelligence
-    )
-    segments = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=names[number],
-            segmented_property_category=codes.SCT.Tissue,
-            segmented_property_type=highdicom.sr.CodedConcept(f"STRUCTURE{number}", SCHEME, names[number]),
-            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
-            display_color=highdicom.color.CIELabColor.from_rgb(*_rgb(colours[number])),
-        )
-        for number in range(1, len(names))
-    ]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names and numbers in the source that DICOM would have otherwise
@@ -72,7 +57,7 @@ def write_segmentation(
                 source_images=[pydicom.dcmread(source) for source in sources],
                 pixel_array=slices,
                 segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-                segment_descriptions=segments,
+                segment_descriptions=_segments(names, colours, version, highdicom, pydicom.sr.codedict.codes),
                 series_instance_uid=highdicom.UID(),
                 series_number=SERIES_NUMBER,
                 sop_instance_uid=highdicom.UID(),
@@ -88,7 +73,28 @@ def write_segmentation(
             )
             written.save_as(destination)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom raises, by what is missing
-        raise ImageError(f"{sources[0].name} cannot be referred to by a DICOM Segmentation ({error}).") from error
+        raise ImageError(f"{sources[0].name} and the model make no DICOM Segmentation ({error}).") from error
+
+
+def _segments(names: Sequence[str], colours: Sequence[str], version: str, highdicom: Any, codes: Any) -> list[Any]:
+    """A segment for every structure but the background; the same name has the same code in every model."""
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="napari-uml", version=version, family=codes.cid7162.ArtificialIntelligence
+    )
+    return [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=names[number],
+            segmented_property_category=codes.SCT.SpatialAndRelationalConcept,  # the others would say what it is
+            segmented_property_type=highdicom.sr.CodedConcept(
+                f"S{zlib.crc32(names[number].encode()):08X}", SCHEME, names[number]
+            ),
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            display_color=highdicom.color.CIELabColor.from_rgb(*_rgb(colours[number])),
+        )
+        for number in range(1, len(names))
+    ]
 
 
 def _rgb(colour: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.record import Metric, MetricsRecord
-from napari_uml.files import write_atomic
+from napari_uml.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,15 @@ class Comparison(Settings):
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """Write it as JSON, whole or not at all."""
-    write_atomic(path, comparison.model_dump_json(indent=2) + "\n")
+    """Write it as JSON, whole or not at all.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be written.
+    """
+    with replacing(path) as part:
+        part.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
 
 
 def read_comparison(path: Path) -> Comparison:

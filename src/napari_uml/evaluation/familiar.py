@@ -30,8 +30,8 @@ LEAST_SPREAD = 0.01
 """So that a statistic in which all training images are the same does not decide alone."""
 ALIKE = 0.95
 """Quantile of the distances that is made the same in everything, in parts of it, and in features."""
-AXES = 32
-"""Directions of the features that are kept exactly."""
+AXES, MOST_NUMBERS = 32, 20_000
+"""Directions of the features that are kept exactly, fewer of many features: they are in the header of a file."""
 LEAST_VARIANCE = 1e-3
 """Of standardised features, whose mean variance is 1."""
 
@@ -114,7 +114,8 @@ def looks_at(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split,
     change
         What is done to a view (S, S, 3) first, given also its channels that are not copies (1 or 3) and its number.
     """
-    info, statistics, features = predictor.info, [], []
+    info, statistics = predictor.info, []
+    features: list[NDArray[np.float64]] = []
     pairs = [(dataset, record) for dataset in datasets for record in looked_at(dataset, split)]
     for number, (dataset, record) in enumerate(pairs):
         pixels, _ = read_pair(dataset, record)
@@ -122,9 +123,10 @@ def looks_at(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split,
         if change is not None:
             view = change(view, 1 if pixels.ndim == 2 or info.task.channels == 1 else 3, number)
         statistics.append(picture_statistics(view))
-        features.append(predictor.features(view))
-    known = [one for one in features if one is not None]
-    return Looks(np.array(statistics), np.array(known) if known else None)
+        seen = predictor.features(view) if len(features) == number else None  # a model gives some always or never
+        if seen is not None:
+            features.append(seen)
+    return Looks(np.array(statistics), np.array(features) if features else None)
 
 
 def mirrored(view: NDArray[np.float32], channels: int = 3, number: int = 0) -> NDArray[np.float32]:
@@ -161,16 +163,17 @@ def _feature_space(seen: Sequence[NDArray[np.float64]]) -> FeatureSpace | None:
     features = np.concatenate(seen)
     centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), LEAST_SPREAD)
     variances, axes = np.linalg.eigh(_covariance((features - centre) / spread).covariance_)
-    widest = slice(None, -AXES - 1, -1)
+    kept = min(AXES, MOST_NUMBERS // len(centre), len(centre) - 1)
+    widest = slice(None, -kept - 1, -1)
     return FeatureSpace(
         centre=_rounded(centre),
         spread=_rounded(spread),
-        axes=tuple(_rounded(axis) for axis in axes.T[widest]),
+        axes=tuple(_rounded(axis, digits=4) for axis in axes.T[widest]),
         variances=_rounded(np.maximum(variances[widest], LEAST_VARIANCE)),
-        rest=max(float(variances[:-AXES].mean()) if len(variances) > AXES else 1.0, LEAST_VARIANCE),
+        rest=max(float(variances[:-kept].mean()), LEAST_VARIANCE),
     )
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Six digits are enough, and keep the file's header short."""
-    return tuple(float(f"{value:.6g}") for value in values)
+def _rounded(values: NDArray[np.float64], digits: int = 6) -> tuple[float, ...]:
+    """Few digits are enough, and keep the file's header short."""
+    return tuple(float(f"{value:.{digits}g}") for value in values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_uml.errors import UMLError
+from napari_uml.errors import ImageError, UMLError
 from napari_uml.files import refuse_existing
 from napari_uml.inference.run_record import RunRecord, read_run
 from napari_uml.inference.saving import RESULTS, RUN, file_names, save_prediction
@@ -35,7 +35,7 @@ class Answered:
 
     @property
     def is_for_an_expert(self) -> bool:
-        """Whether an expert should look: an opinion asks for one, or the image is unlike the training images."""
+        """Whether an expert should look: the calibration says so, or the image is unlike the training images."""
         return any(one.unlike or one.opinion.refer for one in self.record.slices)
 
 
@@ -45,12 +45,16 @@ def images_of(path: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        As `images_in` does.
+        As `images_in` does, and when a folder holds results alone.
     """
     from napari_uml.data.reading import images_in
 
-    found = images_in(path)
-    return [file for file in found if len(found) == 1 or not _is_own(file)]
+    if not path.is_dir():
+        return [path]
+    found = [file for file in images_in(path) if file == path or not _is_own(file)]
+    if not found:
+        raise ImageError(f"{path.name}: expected a folder of images, got one with results alone. Choose another one.")
+    return found
 
 
 def _is_own(file: Path) -> bool:
@@ -58,12 +62,12 @@ def _is_own(file: Path) -> bool:
     return file.name in file_names(file) and file.with_name(RUN).is_file()
 
 
-def result_folders(images: Sequence[Path], output: Path) -> list[Path]:
+def result_folders(images: Sequence[Path], output: Path, *, always: bool = False) -> list[Path]:
     """A folder for the results of each image: `output` for a single one, else one named after each, all different.
 
-    Images of the same name get -2, -3 and so on, in their order.
+    Images of the same name get -2, -3 and so on, in their order. With `always` a single one has a folder of its own.
     """
-    if len(images) == 1:
+    if len(images) == 1 and not always:
         return [output]
     taken: set[str] = set()
     folders = []

@@ -207,8 +207,8 @@ class UMLPredictor:
 
         See `UMLOutput.features`; `napari_uml.familiarity` compares them with those of the training images.
         """
-        batch = torch.from_numpy(np.ascontiguousarray(np.moveaxis(view, -1, 0), dtype=np.float32))[None]
-        return _features(self._run(batch, intermediates=False))
+        image = torch.from_numpy(np.array(np.moveaxis(view, -1, 0), dtype=np.float32))  # a copy
+        return self._look(image, view.shape[:2], details=False).features
 
     @torch.no_grad()
     def _predict_one(

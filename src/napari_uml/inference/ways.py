@@ -6,8 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from napari_uml.baselines.registry import WAYS, looks_in_words
+from napari_uml.config import UMLConfig
 from napari_uml.inference.predictor import UMLPredictor, build_network
-from napari_uml.weights import find_weights, load_tensors, read_info, sha256
+from napari_uml.weights import find_weights, load_tensors, read_info, sha256, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
     way
         Monte-Carlo dropout, test-time augmentation, or a deep ensemble.
     models
-        One model, or for an ensemble two or more of one task, network and input size; names or paths as in
+        One model, or for an ensemble two or more of one task, network and input (size and looks); names or paths as in
         `UMLPredictor.load`.
 
     Raises
@@ -45,10 +46,9 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
         raise ValueError(f"Expected a way among {', '.join(WAYS)}, got {way!r}.")
     paths = [find_weights(model) for model in models]
     infos = [read_info(path) for path in paths]
-    if len({(info.task.model_dump_json(), info.config.model_dump_json(), info.image_size) for info in infos}) != 1:
-        raise ValueError(
-            "Expected one or more models of the same task, network and input size, got none or different ones."
-        )
+    alike = {info.model_dump_json(include={"task", "config", "image_size", "focus"}) for info in infos}
+    if len(alike) != 1:
+        raise ValueError("Expected one or more models of the same task, network and input, got none or different ones.")
     first = infos[0]
     if first.config.way is not None:
         raise ValueError(f"Expected models that look once, {first.name} looks several times already.")
@@ -57,23 +57,23 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
         raise ValueError("Expected two different models or more for an ensemble, got one, or one of them twice.")
     if way != "ensemble" and len(paths) > 1:
         raise ValueError(f"Expected one model for {way}, got {len(paths)}.")
-    config = first.config.model_copy(update={"way": way, "members": len(paths)})
+    config = UMLConfig.model_validate({**first.config.model_dump(), "way": way, "members": len(paths)})
     tensors = {
         f"networks.{number}.{name}" if way == "ensemble" else f"network.{name}": tensor
         for number, path in enumerate(paths)
         for name, tensor in load_tensors(path).items()
     }
+    same_data = all(info.training.get("datasets") == first.training.get("datasets") for info in infos)
     about = {
-        "datasets": first.training.get("datasets"),
+        "datasets": first.training.get("datasets") if same_data else None,
         "combined": [f"{i.name}, version {i.version}, SHA-256 {h}" for i, h in zip(infos, hashes, strict=True)],
         "earlier": list(dict.fromkeys(command for info in infos for command in info.commands)),
         "command": shlex.join(["napari-uml", "models", "combine", way, *map(str, models)]),
     }
-    alike = all(info.training.get("datasets") == about["datasets"] for info in infos)
-    gate = first.familiarity if alike else None
+    gate = first.familiarity if same_data else None
     info = first.model_copy(
         update={
-            "name": f"{first.name}-{way}"[:64],
+            "name": f"{paths[0].stem if paths[0].parent == user_folder() else first.name}-{way}"[:64],
             "title": f"{first.title}, {looks_in_words(config)}"[:100],
             "config": config,
             "training": about,

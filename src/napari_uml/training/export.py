@@ -72,7 +72,9 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         written_by=f"napari-uml {__version__}",
     )
     path = run / MODEL if destination is None else destination
-    info = info.model_copy(update={"familiarity": _gate([*own, *mixed], info, best), **_fitted(path, best.shown)})
+    info = info.model_copy(
+        update={"familiarity": _gate([*own, *mixed], info, best.shown, last.train.device), **_fitted(path, best.shown)}
+    )
     save_weights(path, best.shown, info)
     return info
 
@@ -104,13 +106,14 @@ def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {"calibration": former.calibration} if same else {}
 
 
-def _gate(datasets: Sequence[Dataset], info: WeightsInfo, best: Checkpoint) -> Familiarity | None:
+def _gate(
+    datasets: Sequence[Dataset], info: WeightsInfo, tensors: Mapping[str, torch.Tensor], device: str
+) -> Familiarity | None:
     """The gate for unlike images; None with too few of them to make one."""
     train, val = (sum(len(dataset.of_split(split)) for dataset in datasets) for split in ("train", "val"))
     if train < 2 or not val:
         return None
-    predictor = UMLPredictor(info, build_network(info, best.shown), best.train.device)
-    return fit_familiarity(datasets, predictor)
+    return fit_familiarity(datasets, UMLPredictor(info, build_network(info, tensors), device))
 
 
 def _spread(dataset: Dataset) -> tuple[Record, ...]:

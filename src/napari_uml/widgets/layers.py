@@ -13,7 +13,7 @@ from napari_uml.widgets.geometry import placement
 from napari_uml.widgets.reading_modes import put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     import napari.viewer
     from napari.layers import Layer
@@ -57,7 +57,7 @@ def is_result(layer: Layer) -> bool:
 
 
 def add_written(
-    viewer: napari.viewer.Viewer, source: Layer | None, role: str, data: NDArray[Any], given: dict[str, Any]
+    viewer: napari.viewer.Viewer, about: str, role: str, data: NDArray[Any], given: dict[str, Any]
 ) -> Layer:
     """Add a layer with a result that was written earlier, which a new result of the same image takes the place of.
 
@@ -65,8 +65,8 @@ def add_written(
     ----------
     viewer
         Where it goes.
-    source
-        The image layer that it is about; None: the image is gone.
+    about
+        `str(layer.unique_id)` of the image layer; anything else when the image is gone.
     role
         `structures`, as labels, or `uncertainty`.
     data
@@ -74,18 +74,20 @@ def add_written(
     given
         As napari's layers take it, style included.
     """
-    mark = {"of": "" if source is None else str(source.unique_id), "role": role}
     layer = Labels(data, **given) if role == "structures" else Image(data, **given)
-    layer.metadata = {**layer.metadata, MARK: mark, WRITTEN: _checksum(layer)}
+    layer.metadata = {**layer.metadata, MARK: {"of": about, "role": role}, WRITTEN: _checksum(layer)}
     if isinstance(layer, Labels):
         layer.events.paint.connect(_hand_over)
     return viewer.add_layer(layer)
 
 
-def take_away(viewer: napari.viewer.Viewer, layers: Sequence[Layer]) -> bool:
-    """Remove layers of a result, but for labels that the user changed; returns whether there were such."""
+def take_away(viewer: napari.viewer.Viewer, about: str) -> bool:
+    """Remove all results of an image, but for labels that the user changed; returns whether there are such."""
     kept = False
-    for layer in [layer for layer in layers if layer in viewer.layers]:
+    for layer in list(viewer.layers):
+        mark = layer.metadata.get(MARK) or layer.metadata.get(CORRECTED) or {}
+        if mark.get("of") != about:
+            continue
         if CORRECTED in layer.metadata or _hand_over_if_changed(layer):
             kept = True
         else:

@@ -44,12 +44,18 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
     from qtpy.QtCore import QModelIndex
-    from qtpy.QtGui import QCloseEvent
+    from qtpy.QtGui import QCloseEvent, QShowEvent
 
     from napari_uml.widgets.session import Predictor
 
 EMPTY = "Open a folder of results, or analyse a folder of images: each gets a line here, the most uncertain first."
 PREPARING = "Loading the model…"
+NO_MODEL = "There is no model on this computer yet: fetch or import one in the Analyse dock."
+STOPPED = "Stopped. Analyse the folder again, with the same folder for the results, to go on."
+FOR_EXPERTS = "The chance of an error is above the model's threshold, or not known because the image is unlike others."
+NOT_CALIBRATED = (
+    "These results come from a model that is not calibrated: it says of no image that an expert should look."
+)
 
 
 class WorklistWidget(QWidget):
@@ -76,9 +82,9 @@ class WorklistWidget(QWidget):
         self.viewer = viewer
         self.folder: Path | None = None
         self._image: Layer | None = None  # of the answer that is shown
-        self._maps: list[Layer] = []
-        self._failed: list[str] = []
-        self._cancelled = False
+        self._about = ""  # what its layers are marked with
+        self._failed: list[str] = []  # images that could not be analysed
+        self._ended = ""  # why a run ended before its end
         self._reading, self._opening = Background(self, self), Background(self, self)
         self._runner = Runner(load, self)
         self._build()
@@ -89,18 +95,24 @@ class WorklistWidget(QWidget):
     def open_results(self, folder: Path) -> None:
         """List the results in a folder."""
         self._say("")
+        self._opening.stop()  # a row of another list
         self._reading.start(find(folder))
 
     def analyse(self, images: Path, output: Path) -> None:
         """Analyse all images of a folder; nothing happens while such a run is in progress."""
-        if self._runner.is_running or not self.model.currentData():
+        if self._runner.is_running:
+            return
+        if not self.model.currentData():
+            self._say(NO_MODEL, wrong=True)
             return
         try:
             seen = read_seen(output)
         except UMLError as error:
             self._say(str(error), wrong=True)
             return
-        self.folder, self._failed, self._cancelled = output, [], False
+        self._reading.stop()
+        self._opening.stop()
+        self.folder, self._failed, self._ended = output, [], ""
         self.answers.show([], seen)
         self._say(PREPARING)
         self.bar.show_progress(0, 0)
@@ -138,7 +150,6 @@ class WorklistWidget(QWidget):
         self.next = _button("Next not seen", "Open the first image of the list that you have not looked at.")
         self.save = _button("Save table…", "Write the lines that are shown, in this order, as CSV.")
         self.experts = QCheckBox("Only those that an expert should look at")
-        self.experts.setToolTip("The chance of an error is above the model's threshold, or not known.")
         self.model, model_label = narrow(QComboBox()), QLabel("Model")
         model_label.setBuddy(self.model)
         self.model.setAccessibleName("Model")
@@ -168,15 +179,15 @@ class WorklistWidget(QWidget):
         self.experts.toggled.connect(self.order.show_for_experts)
         self.experts.toggled.connect(self._show_state)
         self.table.activated.connect(self._on_activated)
-        self.table.doubleClicked.connect(self._on_activated)
         self.table.selectionModel().selectionChanged.connect(self._show_state)
         self.answers.seen_changed.connect(self._on_seen)
         self._reading.yielded.connect(self._on_found)
         self._opening.yielded.connect(self._on_view)
-        for work in (self._reading, self._opening, self._runner):
+        for work in (self._reading, self._opening):
             work.failed.connect(self._on_failed)
             work.finished.connect(self._show_state)
         self._runner.yielded.connect(self._on_progress)
+        self._runner.failed.connect(self._on_run_failed)
         self._runner.finished.connect(self._on_analysed)
 
     def _show_state(self) -> None:
@@ -190,6 +201,9 @@ class WorklistWidget(QWidget):
             part.setVisible(busy)
         for part in (self.results, self.images, self.model):
             part.setEnabled(not busy)
+        judged = any(one.opinion.refer is not None for answer in answers for one in answer.record.slices)
+        self.experts.setEnabled(judged or not answers)
+        self.experts.setToolTip(FOR_EXPERTS if judged or not answers else NOT_CALIBRATED)
         shown = self.order.rowCount() > 0
         self.open.setEnabled(self.table.currentIndex().isValid())
         self.next.setEnabled(shown)
@@ -206,6 +220,10 @@ class WorklistWidget(QWidget):
             self.open_results(Path(folder))
 
     def _on_images(self) -> None:
+        self.refresh_models()
+        if not self.model.currentData():
+            self._say(NO_MODEL, wrong=True)
+            return
         images = QFileDialog.getExistingDirectory(self, "Folder of images")
         if not images:
             return
@@ -231,21 +249,21 @@ class WorklistWidget(QWidget):
             self._failed.append(value.text)
 
     def _on_cancel(self) -> None:
-        self._cancelled = True
+        self._ended = STOPPED
         self._runner.cancel()
+
+    def _on_run_failed(self, error: Exception) -> None:
+        self._ended = f"⚠ {Message.of(error).text}"
 
     def _on_analysed(self) -> None:
         """Say how it ended, and list all results of the folder, also those of other runs."""
-        if not self.answers.answers or self.folder is None:
-            return
-        if self._failed:
-            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
-            self._say(f"Not analysed: {self._failed[0]}{more}", wrong=True)
-        elif self._cancelled:
-            self._say("Stopped. Analyse the folder again, with the same folder for the results, to go on.")
-        else:
-            self._say(f"Done; the table of all images is {RESULTS} in {self.folder.name}.")
-        self._reading.start(find(self.folder))
+        done = f"Done; the table of all images is {RESULTS} in {self.folder.name}." if self.folder else ""
+        more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+        failed = f"⚠ Not analysed: {self._failed[0]}{more}" if self._failed else ""
+        self._say(" ".join(filter(None, (self._ended, failed))) or done)
+        if self.answers.answers and self.folder is not None:
+            self._reading.start(find(self.folder))
+        self._show_state()
 
     def _on_failed(self, error: Exception) -> None:
         self._say(Message.of(error).text, wrong=True)
@@ -255,25 +273,28 @@ class WorklistWidget(QWidget):
             self.open_row(self.order.mapToSource(index).row())
 
     def _on_next(self) -> None:
+        """Open the next image below the current one that was not seen; after the last comes the first."""
         rows = [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
-        row = next((row for row in rows if not self.answers.is_seen(row)), None)
-        if row is None:
+        begin = self.table.currentIndex().row() + 1
+        ahead = [*range(begin, len(rows)), *range(begin)]
+        place = next((place for place in ahead if place < len(rows) and not self.answers.is_seen(rows[place])), None)
+        if place is None:
             self._say("You have seen all of these images.")
             return
-        self.table.selectRow(rows.index(row))
-        self.open_row(row)
+        self.table.selectRow(place)
+        self.open_row(rows[place])
 
     def _on_view(self, view: object) -> None:
         if not isinstance(view, View):
             return
-        kept = take_away(self.viewer, self._maps)
-        if self._image is not None and not kept:
-            take_away(self.viewer, [self._image])
-        self._image, self._maps = show(self.viewer, view)
-        self.answers.set_seen(view.answer)
+        kept = take_away(self.viewer, self._about)
+        if self._image is not None and self._image in self.viewer.layers and not kept:
+            self.viewer.layers.remove(self._image)
+        self._image, self._about = show(self.viewer, view)
         unusual = [view.note, *warnings_of(view.answer.record)]
         corrected = "The corrected labels and their image are still there." if kept else ""
         self._say(" ".join(filter(None, (*unusual, corrected))), wrong=any(unusual))
+        self.answers.set_seen(view.answer)
 
     def _on_seen(self) -> None:
         if self.folder is not None:
@@ -298,6 +319,11 @@ class WorklistWidget(QWidget):
             return
         self._say(f"Saved {path.name}.")
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look which models there are, whenever the dock comes into view."""
+        self.refresh_models()
+        super().showEvent(event)
+
     def changeEvent(self, event: QEvent) -> None:
         """Stop when napari takes the widget out of its dock, which it does without closing it."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
@@ -314,28 +340,31 @@ class WorklistWidget(QWidget):
         self._runner.drop()
 
 
-def show(viewer: napari.viewer.Viewer, view: View) -> tuple[Layer | None, list[Layer]]:
-    """Add the layers of an answer; returns that of the image, if there is one, and those of the maps."""
+def show(viewer: napari.viewer.Viewer, view: View) -> tuple[Layer | None, str]:
+    """Add the layers of an answer; returns that of the image, if there is one, and what the maps are marked with."""
     name = Path(view.answer.record.image.name).stem
-    image, maps = None, []
+    image = None
     if view.image is not None:
         pixels, given, _ = layer_data(view.image)
         image = viewer.add_layer(Image(pixels, **given))
+    about = str(view.answer.folder) if image is None else str(image.unique_id)
     where = {} if image is None else placement(image, np.zeros(image.ndim))
-    styles = {
-        "uncertainty": (view.uncertainty, uncertainty_style()),
-        "structures": (view.labels, mask_style(view.task)),
-    }
-    for role, (data, style) in styles.items():
-        if data is not None:
-            maps.append(add_written(viewer, image, role, data, {"name": f"{name} {role}", **where, **style}))
-    layers = [layer for layer in (image, *maps) if layer is not None]
-    if layers:
-        viewer.layers.selection.active = layers[0]
+    styles = (
+        ("uncertainty", view.uncertainty, uncertainty_style()),
+        ("structures", view.labels, mask_style(view.task)),
+    )
+    maps = [
+        add_written(viewer, about, role, data, {"name": f"{name} {role}", **where, **style})
+        for role, data, style in styles
+        if data is not None
+    ]
+    first = next(iter([image, *maps] if image is not None else maps), None)
+    if first is not None:
+        viewer.layers.selection.active = first
         viewer.reset_view()
         if view.answer.record.image.is_stack:
-            move_sliders(viewer, layers[0], (view.slice_number, 0, 0))
-    return image, maps
+            move_sliders(viewer, first, (view.slice_number, 0, 0))
+    return image, about
 
 
 def _button(text: str, tip: str) -> QPushButton:

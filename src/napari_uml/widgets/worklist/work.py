@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from napari_uml.config import Task
 from napari_uml.data import tiff
 from napari_uml.errors import ImageError, UMLError, WeightsError
-from napari_uml.files import replacing
+from napari_uml.files import check_writable, replacing
 from napari_uml.inference.analysis import pick_slice
 from napari_uml.inference.cohort import (
     Answered,
@@ -24,7 +25,7 @@ from napari_uml.inference.cohort import (
     write_table,
 )
 from napari_uml.inference.run_record import RunSettings
-from napari_uml.inference.saving import LABELS, RESULTS, UNCERTAINTY
+from napari_uml.inference.saving import LABELS, RESULTS, RUN, UNCERTAINTY, file_names
 from napari_uml.weights import find_weights, read_info
 from napari_uml.widgets.session import Message, Progress
 
@@ -103,7 +104,7 @@ def look_at(answer: Answered) -> Work:
 
 
 def analyse_folder(images: Path, output: Path) -> Job:
-    """A job: analyse every image of a folder, results in a folder each, and the table about all.
+    """A job: analyse every image of a folder, or its one DICOM series; results in a folder each, a table about all.
 
     What the same model has answered already is not analysed again, so that a job that was stopped goes on. It yields a
     `Progress` and an `Answered` an image, a `Message` about one that cannot be analysed, and ends with the table.
@@ -111,25 +112,27 @@ def analyse_folder(images: Path, output: Path) -> Job:
     Raises
     ------
     UMLError
-        When the folder has no images, or the output folder holds answers of another model.
+        When the folder has no images, or the output folder cannot be written into, or holds what is not of this job.
     """
 
     def job(predictor: Predictor, stopped: Callable[[], bool]) -> Iterator[object]:
         paths = images_of(images)
-        if not paths or paths == [images]:
-            raise UMLError(f"Expected a folder of images, {images} has none (PNG, JPEG, BMP, TIFF, DICOM or NIfTI).")
-        folders = result_folders(paths, output)
-        former = {folder: former_answer(folder) for folder in folders}
-        for path, folder in zip(paths, folders, strict=True):
-            answer = former[folder]
-            if answer is not None and not _is_of(answer.record, predictor, path):
+        folders = [output / images.name] if paths == [images] else result_folders(paths, output, always=True)
+        check_writable(output)
+        former = [former_answer(folder) for folder in folders]
+        if (output / RESULTS).exists() and not any(former):
+            raise UMLError(f"{output / RESULTS} is there already, and not about these images; choose another folder.")
+        for path, folder, answer in zip(paths, folders, former, strict=True):
+            if not _is_free(folder, path, answer, predictor):
                 raise UMLError(f"{folder} holds the answer of another model or image; choose another folder.")
-        for number, (path, folder) in enumerate(zip(paths, folders, strict=True)):
+        for number, (path, folder, answer) in enumerate(zip(paths, folders, former, strict=True)):
             yield Progress(number, len(paths))
             if stopped():
                 break
-            try:
-                yield former[folder] or analyse_file(cast("UMLPredictor", predictor), path, folder, RunSettings())
+            try:  # what is there without a record is the rest of a run that was killed
+                yield answer or analyse_file(
+                    cast("UMLPredictor", predictor), path, folder, RunSettings(), overwrite=True
+                )
             except (UMLError, ValueError) as error:
                 yield Message(str(error), "error")
         if any(map(former_answer, folders)):
@@ -199,10 +202,16 @@ def write_seen(folder: Path, names: Collection[str]) -> None:
         part.write_text(json.dumps({"seen": sorted(names)}, indent=2) + "\n", encoding="utf-8")
 
 
-def _is_of(record: RunRecord, predictor: Predictor, path: Path) -> bool:
-    """Whether an answer is what a model would say of an image now."""
+def _is_free(folder: Path, path: Path, answer: Answered | None, predictor: Predictor) -> bool:
+    """Whether a folder may hold the answer about an image: it does, or holds nothing but the rest of one."""
+    if answer is None:
+        ours = {RUN, *file_names(path)}
+        return not folder.exists() or {one.name for one in folder.iterdir()} <= ours
+    record = answer.record
     same = record.model.sha256 == predictor.sha256 and record.settings == RunSettings()
-    return same and record.image.path == str(path.absolute())
+    if not same or record.image.path != str(path.absolute()):
+        return False
+    return path.is_dir() or hashlib.sha256(path.read_bytes()).hexdigest() == record.image.sha256
 
 
 def _image_of(record: RunRecord) -> tuple[LoadedImage | None, str]:
