@@ -34,7 +34,7 @@ from napari_uml.data.simulated.ultrasound import TASK
 from napari_uml.files import write_atomic
 from napari_uml.inference.devices import choose_precision
 from napari_uml.inference.folding import fold_batch_norm
-from napari_uml.inference.predictor import AUTOCAST
+from napari_uml.inference.predictor import AUTOCAST, halve
 from napari_uml.nn.mixer import PolarisedAttention
 from napari_uml.weights import WeightsInfo, save_weights
 
@@ -92,7 +92,7 @@ def forward_passes(device: str, size: int, rounds: int) -> list[Row]:
     reference = network_of("paper").to(device)
     as_printed(reference)
     precision = choose_precision("auto", device)
-    tuned = {name: tune(network_of(name), device) for name in PRESETS}
+    tuned = {name: tune(network_of(name), device, precision) for name in PRESETS}
     runs = {"reference": lambda: reference(image)}
     runs |= {name: lambda network=network: look(network, image, precision) for name, network in tuned.items()}
     for run in runs.values():
@@ -116,8 +116,10 @@ def network_of(name: str) -> nn.Module:
     return make_network(preset(name, 3, 2), download=False).eval()
 
 
-def tune(network: nn.Module, device: str) -> nn.Module:
+def tune(network: nn.Module, device: str, precision: str) -> nn.Module:
     """What `UMLPredictor` does to a network."""
+    if device == "cpu" and precision in AUTOCAST:
+        halve(fold_batch_norm(network), AUTOCAST[precision])
     return fold_batch_norm(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

@@ -13,7 +13,7 @@ from napari_uml.data.view import network_view
 from napari_uml.errors import DeviceError, ImageError, MemoryLimitError, WeightsError
 from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
 from napari_uml.inference.devices import Device
-from napari_uml.inference.predictor import UMLPredictor, build_network
+from napari_uml.inference.predictor import UMLPredictor, build_network, halve
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.nn.output import UMLOutput
 from napari_uml.results import Box, Corruption
@@ -351,3 +351,14 @@ def test_unknown_device_or_precision_is_refused(
 ) -> None:
     with pytest.raises(error, match=r"Expected a (device|precision) among"):
         UMLPredictor.load(weights, device, precision)
+
+
+def test_weights_that_are_rounded_beforehand_answer_as_autocast_does(make_network: Callable[..., UMLNetwork]) -> None:
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    plain, rounded = make_network(), make_network()
+    halve(rounded, torch.bfloat16)
+    assert {p.dtype for p in rounded.parameters()} == {torch.bfloat16, torch.float32}  # normalisation stays
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        one, other = plain(image), rounded(image)
+    assert torch.equal(one.class_evidence, other.class_evidence)
+    assert torch.equal(one.mask_logits[0], other.mask_logits[0])

@@ -284,6 +284,8 @@ class UMLPredictor:
     def _move(self, device: Device) -> None:
         self.device, self.precision = device, choose_precision(self._asked_precision, device.name)
         self._network = self._network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.name == "cpu" and self.precision in AUTOCAST:  # the last device: the weights need not come back
+            halve(self._network, AUTOCAST[self.precision])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -322,6 +324,13 @@ def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion
     if output.class_logits is not None:
         return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
     return Opinion.from_evidence(names, np.zeros(len(names)))
+
+
+def halve(network: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of convolutions and linear layers, as autocast would at every look."""
+    for module in network.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            module.to(dtype)
 
 
 def _features(output: UMLOutput) -> NDArray[np.float64] | None:

@@ -49,6 +49,8 @@ class PolarisedAttention(nn.Module):
 
     All projections are linear, so pooling comes before projecting: W_v(x) . softmax(W_q x) = W_v(x . softmax(W_q x))
     and mean(V_q y) . V_v y = (V_v^T mean(V_q y)) . y + const, the same function for O(C H W) instead of O(C^2 H W).
+    Nor is y needed before the end: mean(y) = z * mean(x), and w . y = (w * z) . x. Products are of pixels (B, hw, C),
+    which lie so in memory in the layout that networks answer in.
     """
 
     def __init__(self, channels: int) -> None:
@@ -63,12 +65,13 @@ class PolarisedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, hw, C)
         query = self.channel_query(x).flatten(2).softmax(dim=2)  # (B, 1, hw)
-        pooled = torch.matmul(x.flatten(2), query.transpose(1, 2)).squeeze(2)  # (B, C)
+        sums = torch.matmul(torch.cat([query, torch.ones_like(query)], dim=1), pixels)  # (B, 2, C), in one pass
+        pooled, mean = sums[:, 0], sums[:, 1] / pixels.shape[1]
         z = torch.sigmoid(self.norm(self.channel_out(self.channel_value(pooled))))
-        y = x * z[:, :, None, None]
-        q = self.spatial_query(y.mean(dim=(2, 3)))  # (B, C/2)
-        weight = (q @ self.spatial_value.weight)[:, None, :]  # (B, 1, C)
-        score = torch.matmul(weight, y.flatten(2)).view(-1, 1, *y.shape[2:])  # (B, 1, h, w)
+        q = self.spatial_query(z * mean)  # (B, C/2)
+        weight = (q @ self.spatial_value.weight * z)[:, :, None]  # (B, C, 1)
+        score = torch.matmul(pixels, weight).view(-1, 1, *x.shape[2:])  # (B, 1, h, w)
         g = torch.sigmoid(score + (q @ self.spatial_value.bias)[:, None, None, None])
-        return y * (1 + g)  # g * y + y in one pass
+        return x * z[:, :, None, None] * (1 + g)
