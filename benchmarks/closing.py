@@ -52,12 +52,8 @@ def main() -> None:
         print(f"closed during {name:26} median {median:5.2f} s, longest {longest:5.2f} s")
     if args.output:
         with args.output.open("w", newline="") as file:
-            csv.writer(file).writerows(
-                [
-                    ("closed_during", "median_s", "longest_s"),
-                    *((name, round(m, 2), round(most, 2)) for name, m, most in rows),
-                ]
-            )
+            rounded = [(name, round(median, 2), round(longest, 2)) for name, median, longest in rows]
+            csv.writer(file).writerows([("closed_during", "median_s", "longest_s"), *rounded])
 
 
 def measure(model: str, case: str, repeats: int) -> tuple[float, float]:

@@ -88,9 +88,8 @@ def main() -> None:
         print(f"{name:48} {wall:8.0f} ms {processor:8.0f} ms of processor time")
     if args.output:
         with args.output.open("w", newline="") as file:
-            csv.writer(file).writerows(
-                [("what", "wall_ms", "processor_ms"), *((name, round(wall), round(own)) for name, wall, own in rows)]
-            )
+            rounded = [(name, round(wall), round(processor)) for name, wall, processor in rows]
+            csv.writer(file).writerows([("what", "wall_ms", "processor_ms"), *rounded])
 
 
 def measure(model: str, moves: int) -> list[tuple[str, float, float]]:
