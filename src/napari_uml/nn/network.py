@@ -88,11 +88,12 @@ class UMLNetwork(Network):
         mutual_mask = dirichlet(evidence) if self.config.mask_source == "alpha" else evidence
         navigation = self.navigator(mask_features, mixed[3], mutual_mask, uncertainty(evidence))
         instruction = self.instructor(class_features[3], mixed[3], navigation.features)
+        shown = navigation.logits if self.training else navigation.logits[:1]  # the others only teach
 
         return UMLOutput(
             class_evidence=evidence_from_logits(instruction.logits),
             mutual_evidence=evidence_from_logits(self.to_input(mutual_logits, size)),
-            mask_logits=tuple(self.to_input(s, size) for s in navigation.logits),
+            mask_logits=tuple(self.to_input(s, size) for s in shown),
             evidential_mask=self.config.evidential_mask,
             intermediates=Intermediates(
                 tuple(class_features), tuple(mixed), navigation.reliable_top, navigation.reliable_bottom,

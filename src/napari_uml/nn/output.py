@@ -98,7 +98,7 @@ class UMLOutput:
         e^s (B, Q, H, W), non-negative, float32: evidence of the mutual mask M.
     mask_logits
         s_1..s_4, finest first, each (B, Q, H, W) float32 on the input's grid; the final mask is argmax s_1. A system
-        has as many as it trains; none: no mask.
+        has as many as it trains, UML in evaluation mode s_1 alone; none: no mask.
     evidential_mask
         Whether softplus(s_1) is trained as evidence (too, where there is mutual evidence).
     intermediates
