@@ -4,7 +4,7 @@
 
 The reference is the paper's network computed as the paper prints it: float32, one operation after another, attention
 that projects before it pools. `paper` has the same weights with what `UMLPredictor` does to a network: batch
-normalisation folded, attention that pools first, the mask alone, channels last, the precision of `auto`. Both take turns, so that what
+normalisation folded, attention that pools first, channels last, the precision of `auto`. Both take turns, so that what
 else the machine does falls on both; printed are medians of the turns and of their ratios, and on how many pixels both
 masks agree. The budgets were set against the authors' program, which is not this reference. Memory (on Linux) is the
 largest resident size of a new process that analyses one image; the dock is opened in a new process, too. -o writes the
