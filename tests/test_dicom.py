@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from napari_uml.data.reading import read_image
+from napari_uml.data.reading import images_in, read_image
 from napari_uml.errors import ImageError
 
 RAMP = np.linspace(0, 4000, 600).reshape(20, 30).astype(np.uint16)
@@ -204,6 +204,21 @@ def test_a_series_is_windowed_as_its_middle_slice(tmp_path: Path) -> None:
     folder = series(tmp_path / "head", [0, 1, 2], WindowCenter=1000, WindowWidth=2000)
     dicom(folder / "00", **placed(0, WindowCenter=50, WindowWidth=10))
     assert read_image(folder).scaling == "DICOM window, centre 1000, width 2000"
+
+
+def test_files_that_are_alone_in_their_series_are_images_of_their_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, series_uid in (("b", "1.2.4"), ("a", "1.2.3")):
+        dicom(tmp_path / name, SeriesInstanceUID=series_uid)
+    dicom(tmp_path / "labels.dcm", SeriesInstanceUID="1.2.5", Modality="SEG")
+    (tmp_path / "photo.png").touch()
+    assert images_in(tmp_path) == [tmp_path / "a", tmp_path / "b", tmp_path / "photo.png"]
+    assert caplog.messages == ["labels.dcm: left out, it holds no image."]
+    dicom(tmp_path / "c", SeriesInstanceUID="1.2.4")
+    assert images_in(tmp_path) == [tmp_path]  # which is refused: nobody says which slices are wanted
+    with pytest.raises(ImageError, match="got 2 series"):
+        read_image(tmp_path)
 
 
 def test_slices_without_positions_follow_their_instance_numbers(tmp_path: Path) -> None:

@@ -148,12 +148,11 @@ class Familiarity(Settings):
             (C,) what the network made of it; None: not known, and not counted.
         """
         off, precision = (np.asarray(statistics) - self.centre) / self.spread, np.array(self.precision)
-        known = self.features is not None and features is not None
         return Distances(
             everything=_length(off, precision),
             detail=self.detail_scale and self.detail_scale * _length_in(DETAIL, off, precision),
             light=self.light_scale and self.light_scale * _length_in(LIGHT, off, precision),
-            features=self.features.distance(features) if known else 0.0,  # type: ignore[union-attr,arg-type]
+            features=0.0 if self.features is None or features is None else self.features.distance(features),
         )
 
 

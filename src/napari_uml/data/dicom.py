@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PARALLEL = 0.99
 """Least cosine between the normals of slices of one stack."""
+HEADER = ("SeriesInstanceUID", "Rows", "Modality")
+"""What tells images of their own."""
 ADVICE = 'Export it again without compression, or run pip install "pylibjpeg[all]".'
 
 
@@ -46,6 +48,32 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def each_of_a_series_of_its_own(files: Sequence[Path]) -> list[Path]:
+    """The images among DICOM files when there are several, each alone in its series; else none.
+
+    Raises
+    ------
+    ImageError
+        When a header cannot be read.
+    """
+    if len(files) < 2:
+        return []
+    pydicom = optional("pydicom", files[0])
+    series: dict[str, list[Path]] = {}
+    for file in files:
+        with decoding(file, "DICOM", _errors(pydicom), ADVICE):
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*HEADER])
+        if "Rows" in header and header.get("Modality") != "SEG":
+            series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(file)
+    found = [file for of_one in series.values() for file in of_one]
+    if len(series) != len(found) or len(found) < 2:
+        return []
+    for file in files:
+        if file not in found:
+            log.warning("%s: left out, it holds no image.", file.name)
+    return found
+
+
 def decode(path: Path) -> Decoded:
     """Read one file, or a folder that holds the files of one series.
 
@@ -59,14 +87,18 @@ def decode(path: Path) -> Decoded:
         When a file cannot be decoded or is no image, or a folder holds no series, several, or one of several times.
     """
     pydicom = optional("pydicom", path)
-    errors = (
-        pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, OSError, EOFError, AttributeError,
-        KeyError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError, OverflowError, struct.error,
-    )  # fmt: skip
-    with decoding(path, "DICOM", errors, ADVICE):
+    with decoding(path, "DICOM", _errors(pydicom), ADVICE):
         headers = _read_headers(path, pydicom)
         frames = [frame for file, header in headers for frame in _read_frames(file, header, pydicom)]
         return _decoded(_in_order(frames, path), path, pydicom)
+
+
+def _errors(pydicom: Any) -> tuple[type[Exception], ...]:
+    """What pydicom raises for a broken file, depending on where it breaks."""
+    return (
+        pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, OSError, EOFError, AttributeError,
+        KeyError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError, OverflowError, struct.error,
+    )  # fmt: skip
 
 
 def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:

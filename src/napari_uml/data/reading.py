@@ -101,22 +101,27 @@ def read_image(path: Path | str) -> LoadedImage:
 def images_in(path: Path) -> list[Path]:
     """The images of a folder by name, or the path itself: a file, or the folder of a DICOM series.
 
+    A folder with several DICOM files is that of a series, unless each of them is alone in a series of its own.
+
     Raises
     ------
     ImageError
         When the folder, or a file in it, cannot be read.
     """
-    from napari_uml.data.dicom import is_dicom
+    from napari_uml.data.dicom import each_of_a_series_of_its_own, is_dicom
 
     if not path.is_dir():
         return [path]
     try:
         files = [file for file in sorted(path.iterdir()) if file.is_file()]
-        is_series = any(map(is_dicom, files))
+        scans = [file for file in files if is_dicom(file)]
     except OSError as error:
         raise ImageError(f"{path.name}: expected a folder that can be read, got: {error}. Check it.") from error
-    found = [file for file in files if file.name.lower().endswith(ENDINGS) and not file.name.startswith(".")]
-    return [path] if is_series or not found else found
+    apart = each_of_a_series_of_its_own(scans)
+    if scans and not apart:
+        return [path]
+    others = [file for file in files if file.name.lower().endswith(ENDINGS) and file not in scans]
+    return sorted([*apart, *(file for file in others if not file.name.startswith("."))]) or [path]
 
 
 def _spacing(decoded: Decoded) -> tuple[tuple[float, ...] | None, tuple[str, ...]]:
