@@ -147,7 +147,10 @@ class WorklistWidget(QWidget):
         self.images = _button("Analyse a folder…", "Analyse all images of a folder with the model chosen here.")
         self.cancel = _button("Cancel", "Stop after the image at hand; what is done is kept, and can be gone on with.")
         self.open = _button("Open", "Show the selected image with its results (Enter, or a double click).")
-        self.next = _button("Next not seen", "Open the first image of the list that you have not looked at.")
+        self.next = _button(
+            "Next not seen",
+            "Open the next image down the list that you have not looked at; then from the top.",
+        )
         self.save = _button("Save table…", "Write the lines that are shown, in this order, as CSV.")
         self.experts = QCheckBox("Only those that an expert should look at")
         self.model, model_label = narrow(QComboBox()), QLabel("Model")
@@ -274,7 +277,7 @@ class WorklistWidget(QWidget):
 
     def _on_next(self) -> None:
         """Open the next image below the current one that was not seen; after the last comes the first."""
-        rows = [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
+        rows = self._shown_rows()
         begin = self.table.currentIndex().row() + 1
         ahead = [*range(begin, len(rows)), *range(begin)]
         place = next((place for place in ahead if place < len(rows) and not self.answers.is_seen(rows[place])), None)
@@ -311,13 +314,16 @@ class WorklistWidget(QWidget):
 
     def save_table(self, path: Path) -> None:
         """Write the lines that are shown, in their order."""
-        rows = [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
         try:
-            write_table(path, [self.answers.answers[row] for row in rows])
+            write_table(path, [self.answers.answers[row] for row in self._shown_rows()])
         except UMLError as error:
             self._say(str(error), wrong=True)
             return
         self._say(f"Saved {path.name}.")
+
+    def _shown_rows(self) -> list[int]:
+        """Rows of `answers` that are shown, in the order of the table."""
+        return [self.order.mapToSource(self.order.index(row, 0)).row() for row in range(self.order.rowCount())]
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look which models there are, whenever the dock comes into view."""

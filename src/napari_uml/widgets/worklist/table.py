@@ -127,7 +127,7 @@ class Order(QSortFilterProxyModel):
     def show_for_experts(self, alone: bool) -> None:
         """Whether to show the images alone that an expert should look at."""
         self.for_experts = alone
-        self.invalidateFilter()
+        self.invalidate()
 
     def filterAcceptsRow(self, source_row: int, source_parent: QModelIndex) -> bool:
         """Whether a line is shown."""
