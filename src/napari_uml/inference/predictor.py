@@ -30,14 +30,17 @@ leave_triton_out()
 from napari_uml.inference.folding import fold_batch_norm  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import TypeVar
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_uml.nn.output import UMLOutput
     from napari_uml.results import Measure, Part
+
+    Found = TypeVar("Found")
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +211,7 @@ class UMLPredictor:
         See `UMLOutput.features`; `napari_uml.familiarity` compares them with those of the training images.
         """
         image = torch.from_numpy(np.array(np.moveaxis(view, -1, 0), dtype=np.float32))  # a copy
-        return self._look(image, view.shape[:2], details=False).features
+        return self._or_on_the_cpu(lambda: _features(self._run(image[None], intermediates=False)))
 
     @torch.no_grad()
     def _predict_one(
@@ -249,9 +252,13 @@ class UMLPredictor:
         return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
     def _look(self, image: Tensor, shape: tuple[int, int], details: bool) -> _Look:
-        """The network's answer to (3, S, S) on a grid (H, W); when the GPU lacks memory, on the CPU, from then on."""
+        """The network's answer to (3, S, S) on a grid (H, W)."""
+        return self._or_on_the_cpu(lambda: self._read(image[None], shape, details))
+
+    def _or_on_the_cpu(self, work: Callable[[], Found]) -> Found:
+        """What some work with the network finds; when the GPU lacks memory, on the CPU, from then on."""
         try:
-            return self._read(image[None], shape, details)
+            return work()
         except (RuntimeError, MemoryError) as error:
             problem = _translated(error, self.device)
             if not isinstance(problem, MemoryLimitError) or self.device.name == "cpu":
@@ -259,7 +266,7 @@ class UMLPredictor:
         failed = self.device.description
         log.warning("%s ran out of memory: going on with the CPU.", failed)
         self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
-        return self._look(image, shape, details)
+        return self._or_on_the_cpu(work)
 
     def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
         """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
