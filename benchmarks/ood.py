@@ -101,8 +101,8 @@ def measure(
 ) -> Iterator[Row]:
     """A row for every set, sigma and damage; of a set without validation images, its test or training images."""
 
-    def measured(sets: list[Dataset], split: Split, change: Change | None = None) -> Measured:
-        return looks_at(sets, predictor, split, change).distances(gate).max(axis=1), groups_of(sets, split)
+    def measured(sets: list[Dataset], split: Split, *change: Change) -> Measured:
+        return looks_at(sets, predictor, split, *change).distances(gate).max(axis=1), groups_of(sets, split)
 
     clean = measured(datasets, "val")
     for dataset in datasets:

@@ -33,8 +33,8 @@ from napari_uml.config import UMLConfig, preset
 from napari_uml.data.simulated.ultrasound import TASK
 from napari_uml.files import write_atomic
 from napari_uml.inference.devices import choose_precision
-from napari_uml.inference.folding import fold_batch_norm
-from napari_uml.inference.predictor import AUTOCAST, halve
+from napari_uml.inference.folding import fold_batch_norm, halve
+from napari_uml.inference.predictor import AUTOCAST
 from napari_uml.nn.mixer import PolarisedAttention
 from napari_uml.weights import WeightsInfo, save_weights
 

@@ -60,35 +60,41 @@ def fit_familiarity(datasets: Sequence[Dataset], predictor: UMLPredictor, false_
     ImageError
         When an image cannot be read.
     """
-    train, val = (looks_at(datasets, predictor, split) for split in ("train", "val"))
-    other = looks_at(datasets, predictor, "train", mirrored)
-    if len(train.statistics) < 2 or not len(val.statistics):
-        counts = f"{len(train.statistics)} and {len(val.statistics)}"
-        raise ValueError(f"Expected two training images and one to validate on, got {counts}.")
-    known = np.concatenate([train.statistics, other.statistics])
+    n, n_val = (sum(len(looked_at(dataset, split)) for dataset in datasets) for split in ("train", "val"))
+    if n < 2 or not n_val:
+        raise ValueError(f"Expected two training images and one to validate on, got {n} and {n_val}.")
+    train = looks_at(datasets, predictor, "train", as_it_is, mirrored)
+    val = looks_at(datasets, predictor, "val")
+    known = train.statistics
     centre, spread = known.mean(axis=0), np.maximum(known.std(axis=0), LEAST_SPREAD)
-    rate = max(false_alarms, 1 / (len(val.statistics) + 1))
+    rate = max(false_alarms, 1 / (n_val + 1))
     gate = Familiarity(
         dataset=", ".join(dataset.info.name for dataset in datasets),
-        n=len(train.statistics),
-        n_val=len(val.statistics),
+        n=n,
+        n_val=n_val,
         centre=_rounded(centre),
         spread=_rounded(spread),
         precision=tuple(_rounded(row) for row in _covariance((known - centre) / spread).precision_),
         threshold=0.0,
-        features=_feature_space([look.features for look in (train, other) if look.features is not None]),
+        features=None if train.features is None else _feature_space(train.features),
         false_alarms=rate,
     )
+    gate = _in_one_range(gate, train, val)
+    return gate.model_copy(update={"threshold": -lower_quantile(-val.distances(gate).max(axis=1), 1 - rate)})
+
+
+def _in_one_range(gate: Familiarity, train: Looks, val: Looks) -> Familiarity:
+    """The gate with scales that make its distances alike: in parts on the training images, in features on new ones."""
     if np.linalg.matrix_rank(np.array(gate.precision)) == STATISTICS:  # else all training images are the same
         unscaled = gate.model_copy(update={"detail_scale": 1.0, "light_scale": 1.0})
-        found = Distances(*np.quantile([unscaled.distances(row) for row in known], ALIKE, axis=0))
+        found = Distances(*np.quantile([unscaled.distances(row) for row in train.statistics], ALIKE, axis=0))
         scales = {"detail_scale": found.everything / found.detail, "light_scale": found.everything / found.light}
         gate = gate.model_copy(update=scales)
-    if gate.features is not None:
-        seen = Distances(*np.quantile(val.distances(gate), ALIKE, axis=0))
-        scale = max(seen.everything, seen.detail, seen.light) / max(seen.features, LEAST_SPREAD)
-        gate = gate.model_copy(update={"features": gate.features.model_copy(update={"scale": float(scale)})})
-    return gate.model_copy(update={"threshold": -lower_quantile(-val.distances(gate).max(axis=1), 1 - rate)})
+    if gate.features is None:
+        return gate
+    seen = Distances(*np.quantile(val.distances(gate), ALIKE, axis=0))
+    scale = max(seen.everything, seen.detail, seen.light) / max(seen.features, LEAST_SPREAD)
+    return gate.model_copy(update={"features": gate.features.model_copy(update={"scale": float(scale)})})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,34 +110,43 @@ class Looks:
         return np.array([gate.distances(*one) for one in zip(self.statistics, features, strict=True)])
 
 
-def looks_at(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split, change: Change | None = None) -> Looks:
+def as_it_is(view: NDArray[np.float32], channels: int = 3, number: int = 0) -> NDArray[np.float32]:
+    """A view (S, S, 3) without a change; for `looks_at`."""
+    return view
+
+
+def mirrored(view: NDArray[np.float32], channels: int = 3, number: int = 0) -> NDArray[np.float32]:
+    """A view (S, S, 3) with left and right exchanged; for `looks_at`."""
+    return view[:, ::-1]
+
+
+def looks_at(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split, *changes: Change) -> Looks:
     """Look at the images of a split as the model sees them, `MOST_IMAGES` of every data set at most.
 
     Parameters
     ----------
     datasets, predictor, split
         Which images, and the model.
-    change
-        What is done to a view (S, S, 3) first, given also its channels that are not copies (1 or 3) and its number.
+    changes
+        What is done to a view (S, S, 3) first, given also its channels that are not copies (1 or 3) and its number;
+        with several every image is looked at after each. None: `as_it_is`.
     """
-    info, statistics = predictor.info, []
+    info = predictor.info
+    statistics: list[NDArray[np.float64]] = []
     features: list[NDArray[np.float64]] = []
     pairs = [(dataset, record) for dataset in datasets for record in looked_at(dataset, split)]
     for number, (dataset, record) in enumerate(pairs):
         pixels, _ = read_pair(dataset, record)
         view = network_view(pixels, info.image_size, info.task.channels)
-        if change is not None:
-            view = change(view, 1 if pixels.ndim == 2 or info.task.channels == 1 else 3, number)
-        statistics.append(picture_statistics(view))
-        seen = predictor.features(view) if len(features) == number else None  # a model gives some always or never
-        if seen is not None:
-            features.append(seen)
+        channels = 1 if pixels.ndim == 2 or info.task.channels == 1 else 3
+        for change in changes or (as_it_is,):
+            changed = change(view, channels, number)
+            # a model gives features always or never
+            seen = predictor.features(changed) if len(features) == len(statistics) else None
+            statistics.append(picture_statistics(changed))
+            if seen is not None:
+                features.append(seen)
     return Looks(np.array(statistics), np.array(features) if features else None)
-
-
-def mirrored(view: NDArray[np.float32], channels: int = 3, number: int = 0) -> NDArray[np.float32]:
-    """A view (S, S, 3) with left and right exchanged; for `looks_at`."""
-    return view[:, ::-1]
 
 
 def reach_of(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split) -> float:
@@ -156,11 +171,8 @@ def _covariance(standard: NDArray[np.float64]) -> LedoitWolf:
     return LedoitWolf(assume_centered=True).fit(standard)
 
 
-def _feature_space(seen: Sequence[NDArray[np.float64]]) -> FeatureSpace | None:
-    """The shrunk covariance of features (N, C) along its widest axes, and its mean along the others; None of none."""
-    if not seen:
-        return None
-    features = np.concatenate(seen)
+def _feature_space(features: NDArray[np.float64]) -> FeatureSpace:
+    """The shrunk covariance of features (N, C) along its widest axes, and its mean along the others."""
     centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), LEAST_SPREAD)
     variances, axes = np.linalg.eigh(_covariance((features - centre) / spread).covariance_)
     kept = min(AXES, MOST_NUMBERS // len(centre), len(centre) - 1)

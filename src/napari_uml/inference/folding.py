@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it, for networks that no longer learn."""
+"""Networks that no longer learn: batch normalisation folded into the convolutions before it, weights rounded once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from napari_uml.nn.encoders import Encoder
 
 if TYPE_CHECKING:
     from typing import TypeVar
+
+    import torch
 
     AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
@@ -30,6 +32,13 @@ def fold_batch_norm(network: AnyNetwork) -> AnyNetwork:
         if isinstance(module, nn.Sequential):
             _fold_sequential(module)
     return network
+
+
+def halve(network: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of convolutions and linear layers in place, as autocast would at every look."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.to(dtype)
 
 
 def _fold_sequential(layers: nn.Sequential) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from napari_uml.weights import WeightsInfo
 
+DO_NOT_RELY: Final = "do not rely on the answer."
+"""How the sentence about an image ends that is unlike the training images."""
 ELONGATED: Final = 2.0
 """Longer side by shorter side from which squashing to a square changes shapes much."""
 BLOWN_UP: Final = 2.0
@@ -92,7 +94,7 @@ def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
         what = f"The image's {part} is unlike that of" if part else "The image is unlike"
         yield (
             f"{what} the training images (distance {max(found):.1f}; {1 - gate.false_alarms:.0%} of such images stay "
-            f"below {gate.threshold:.1f}): do not rely on the answer."
+            f"below {gate.threshold:.1f}): {DO_NOT_RELY}"
         )
 
 

@@ -27,7 +27,7 @@ from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tenso
 from napari_uml.weights.registry import user_folder
 
 leave_triton_out()
-from napari_uml.inference.folding import fold_batch_norm  # noqa: E402 (imports timm)
+from napari_uml.inference.folding import fold_batch_norm, halve  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -331,13 +331,6 @@ def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion
     if output.class_logits is not None:
         return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
     return Opinion.from_evidence(names, np.zeros(len(names)))
-
-
-def halve(network: torch.nn.Module, dtype: torch.dtype) -> None:
-    """Round the weights of convolutions and linear layers, as autocast would at every look."""
-    for module in network.modules():
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
-            module.to(dtype)
 
 
 def _features(output: UMLOutput) -> NDArray[np.float64] | None:

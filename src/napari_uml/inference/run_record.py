@@ -16,7 +16,7 @@ from napari_uml.calibration import Chance
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError, validation_problems
 from napari_uml.evaluation.measure import MeasuredValue, measure_slice
-from napari_uml.inference.likeness import unlike_training
+from napari_uml.inference.likeness import DO_NOT_RELY, unlike_training
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 RECORD_VERSION: Final = 1
 LIBRARIES: Final = ("torch", "timm", "numpy")
-DAMAGED: Final = "With this noise or corruption the image is unlike the training images: do not rely on the answer."
-STRANGE: Final = "What the network sees in the image is unlike the training images: do not rely on the answer."
+DAMAGED: Final = f"With this noise or corruption the image is unlike the training images: {DO_NOT_RELY}"
+STRANGE: Final = f"What the network sees in the image is unlike the training images: {DO_NOT_RELY}"
 
 
 class RunSettings(Settings):
@@ -316,7 +316,7 @@ def _slice_record(
     analysed = image.pixels[at] if roi is None else image.pixels[at][roi.slices]
     unlike = bool(prediction.unlike) and prediction.unlike[number]
     warnings = unlike_training(analysed, info)
-    if unlike and not any(sentence.endswith("do not rely on the answer.") for sentence in warnings):
+    if unlike and not any(sentence.endswith(DO_NOT_RELY) for sentence in warnings):
         warnings = (*warnings, DAMAGED if prediction.sigma or prediction.corruption else STRANGE)
     return SliceRecord(
         opinion=_opinion_record(prediction.opinions[number], info.calibration, unlike),

@@ -42,21 +42,8 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
     WeightsError
         As `UMLPredictor.load` does.
     """
-    if way not in WAYS:
-        raise ValueError(f"Expected a way among {', '.join(WAYS)}, got {way!r}.")
-    paths = [find_weights(model) for model in models]
-    infos = [read_info(path) for path in paths]
-    alike = {info.model_dump_json(include={"task", "config", "image_size", "focus"}) for info in infos}
-    if len(alike) != 1:
-        raise ValueError("Expected one or more models of the same task, network and input, got none or different ones.")
-    first = infos[0]
-    if first.config.way is not None:
-        raise ValueError(f"Expected models that look once, {first.name} looks several times already.")
-    hashes = [sha256(path) for path in paths]
-    if way == "ensemble" and len(set(hashes)) < max(2, len(paths)):
-        raise ValueError("Expected two different models or more for an ensemble, got one, or one of them twice.")
-    if way != "ensemble" and len(paths) > 1:
-        raise ValueError(f"Expected one model for {way}, got {len(paths)}.")
+    paths, infos = _chosen(way, models)
+    first, hashes = infos[0], [sha256(path) for path in paths]
     config = UMLConfig.model_validate({**first.config.model_dump(), "way": way, "members": len(paths)})
     tensors = {
         f"networks.{number}.{name}" if way == "ensemble" else f"network.{name}": tensor
@@ -85,6 +72,24 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
     )
     build_network(info, tensors)  # which raises when nothing can be made of them
     return info, tensors
+
+
+def _chosen(way: Way, models: Sequence[str | Path]) -> tuple[list[Path], list[WeightsInfo]]:
+    """The files of models that look once and belong together, and what they say of themselves."""
+    if way not in WAYS:
+        raise ValueError(f"Expected a way among {', '.join(WAYS)}, got {way!r}.")
+    paths = [find_weights(model) for model in models]
+    infos = [read_info(path) for path in paths]
+    alike = {info.model_dump_json(include={"task", "config", "image_size", "focus"}) for info in infos}
+    if len(alike) != 1:
+        raise ValueError("Expected one or more models of the same task, network and input, got none or different ones.")
+    if infos[0].config.way is not None:
+        raise ValueError(f"Expected models that look once, {infos[0].name} looks several times already.")
+    if way == "ensemble" and len({sha256(path) for path in paths}) < max(2, len(paths)):
+        raise ValueError("Expected two different models or more for an ensemble, got one, or one of them twice.")
+    if way != "ensemble" and len(paths) > 1:
+        raise ValueError(f"Expected one model for {way}, got {len(paths)}.")
+    return paths, infos
 
 
 def load_way(way: Way, models: Sequence[str | Path], device: str = "auto", precision: str = "auto") -> UMLPredictor:

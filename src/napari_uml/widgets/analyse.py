@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_uml.widgets.bench import Bench
 from napari_uml.widgets.extra_panel import ExtraPanel
@@ -14,7 +13,7 @@ from napari_uml.widgets.measurements_panel import MeasurementsPanel
 from napari_uml.widgets.model_panel import ModelPanel
 from napari_uml.widgets.noise_panel import NoisePanel
 from napari_uml.widgets.opinion_panel import OpinionPanel
-from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.panel import Dock, Panel, Scroll, Section
 from napari_uml.widgets.places_panel import PlacesPanel
 from napari_uml.widgets.preview_panel import PreviewPanel
 from napari_uml.widgets.run_panel import RunPanel
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
-    from qtpy.QtGui import QCloseEvent
 
     from napari_uml.widgets.session import Predictor, Session
 
@@ -45,7 +43,7 @@ PINNED: tuple[type[Panel], ...] = (RunPanel, OpinionPanel, PlacesPanel, SavePane
 """The panels below them that stay visible."""
 
 
-class AnalyseWidget(QWidget):
+class AnalyseWidget(Dock):
     """The dock.
 
     Parameters
@@ -65,7 +63,6 @@ class AnalyseWidget(QWidget):
         load: Callable[[str, str, str], Predictor] | None = None,
     ) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.bench = Bench(viewer, session, load, self)
         self.session = self.bench.session
         self.panels: dict[type[Panel], Panel] = {}
@@ -109,13 +106,6 @@ class AnalyseWidget(QWidget):
             panel.add_shortcut(self)
         return Section(panel.title, panel, panel.expanded) if panel.title else panel
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Stop when napari takes the widget out of its dock, which it does without closing it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.bench.close()
-        super().changeEvent(event)
-
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def stop(self) -> None:
         """Stop the worker."""
         self.bench.close()
-        super().closeEvent(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QMessageBox, QVBoxLayout, QWidget
 
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune_bench import FinetuneBench
@@ -15,7 +15,7 @@ from napari_uml.widgets.finetune_session import Stage
 from napari_uml.widgets.finetune_settings_panel import SettingsPanel
 from napari_uml.widgets.finetune_start_panel import StartPanel
 from napari_uml.widgets.finetune_train_panel import TrainPanel
-from napari_uml.widgets.panel import Panel, Scroll, Section
+from napari_uml.widgets.panel import Dock, Panel, Scroll, Section
 from napari_uml.widgets.small_print import disclaimer
 from napari_uml.widgets.still_window import main_window
 from napari_uml.widgets.training_list.panel import TrainingListPanel
@@ -40,7 +40,7 @@ QUESTIONS: dict[Stage, str] = {
 }
 
 
-class FinetuneWidget(QWidget):
+class FinetuneWidget(Dock):
     """The dock.
 
     Parameters
@@ -65,7 +65,6 @@ class FinetuneWidget(QWidget):
         judging: Callable[[Path, str], Work] | None = None,
     ) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.bench = FinetuneBench(viewer, session, launch, judging, self)
         self.session = self.bench.session
         self.training_list = training_list if training_list is not None else TrainingListPanel(viewer)
@@ -76,7 +75,7 @@ class FinetuneWidget(QWidget):
         self.session.events.stage.connect(self._on_stage)
         self.bench.models_changed.connect(self._on_models)
         self.bench.wanted.connect(self._on_use)
-        QApplication.instance().aboutToQuit.connect(self._stop)
+        QApplication.instance().aboutToQuit.connect(self.stop)
         self._on_list()
 
     def _build(self) -> None:
@@ -125,7 +124,7 @@ class FinetuneWidget(QWidget):
 
     def _stop_when_closed(self) -> None:
         if self._window is not None and not self._window.isVisible():
-            self._stop()
+            self.stop()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Watch the window that the dock is in, or floats above, now."""
@@ -135,21 +134,15 @@ class FinetuneWidget(QWidget):
             window.installEventFilter(self)
         super().showEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Stop when napari takes the widget out of its dock, which it does without closing it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._stop()
-        super().changeEvent(event)
-
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask, then stop."""
         if not self.may_close():
             event.ignore()
             return
-        self._stop()
         super().closeEvent(event)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop the training and what the list does."""
         self.bench.close()
         self.training_list.stop()
 

@@ -8,8 +8,10 @@ from qtpy.QtCore import QEvent, QObject, QPoint, QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QToolButton,
@@ -20,7 +22,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qtpy.QtGui import QResizeEvent
+    from qtpy.QtGui import QCloseEvent, QResizeEvent
 
     from napari_uml.widgets.bench import Bench
 
@@ -70,6 +72,29 @@ class Panel(QWidget):
         section = self.parentWidget()
         if isinstance(section, Section):
             section.button.setChecked(True)
+
+
+class Dock(QWidget):
+    """What napari puts into a dock: it takes the height there is, and stops its work when it goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def stop(self) -> None:
+        """Stop for good."""
+        raise NotImplementedError
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Stop when napari takes the widget out of its dock, which it does without closing it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+        super().changeEvent(event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop with the dock."""
+        self.stop()
+        super().closeEvent(event)
 
 
 class ProgressBar(QProgressBar):
@@ -228,6 +253,22 @@ def add_row(layout: QFormLayout, text: str, field: QWidget, tip: str) -> QLabel:
         part.setAccessibleName(part.accessibleName() or text)
     layout.addRow(label, field)
     return label
+
+
+def push_button(text: str, tip: str) -> QPushButton:
+    """A button that explains itself."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setAccessibleName(text.rstrip("…"))
+    return made
+
+
+def side_by_side(*parts: QWidget, stretch: int = 0) -> QHBoxLayout:
+    """A layout of widgets side by side, one of which takes the room that is left."""
+    layout = QHBoxLayout()
+    for number, part in enumerate(parts):
+        layout.addWidget(part, 1 if number == stretch else 0)
+    return layout
 
 
 def narrow(combo: QComboBox) -> QComboBox:

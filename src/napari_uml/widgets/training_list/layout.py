@@ -8,7 +8,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_uml.data.annotate_next import to_annotate
 from napari_uml.weights import read_info
-from napari_uml.widgets.panel import fill, narrow
+from napari_uml.widgets.panel import fill, narrow, push_button, side_by_side
 from napari_uml.widgets.training_list.table import NO_CLASS, RowsModel, RowsTable
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Layout:
         layout = QVBoxLayout(parent)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(_row(self.title, self.new, self.open, stretch=0))
+        layout.addLayout(side_by_side(self.title, self.new, self.open, stretch=0))
         layout.addWidget(self.summary)
         layout.addWidget(self.table, 1)
         grid = QGridLayout()
@@ -57,8 +56,8 @@ class Layout:
         layout.addLayout(grid)
         layout.addWidget(self.message)
         layout.addWidget(self.problems)
-        layout.addLayout(_row(self.model_label, self.model, self.next, stretch=1))
-        layout.addLayout(_row(self.label_label, self.label, self.save, self.skip, stretch=1))
+        layout.addLayout(side_by_side(self.model_label, self.model, self.next, stretch=1))
+        layout.addLayout(side_by_side(self.label_label, self.label, self.save, self.skip, stretch=1))
 
     def _make(self, parent: QWidget) -> None:
         self.title, self.summary, self.message = QLabel("No training list"), QLabel(), QLabel()
@@ -190,20 +189,11 @@ class Layout:
 
 
 def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text.rstrip("…"))
-    button.setProperty("tip", tip)
-    return button
+    made = push_button(text, tip)
+    made.setProperty("tip", tip)
+    return made
 
 
 def _allow(button: QPushButton, allowed: bool, why_not: str) -> None:
     button.setEnabled(allowed)
     button.setToolTip(button.property("tip") if allowed else why_not)
-
-
-def _row(*parts: QWidget, stretch: int) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    for number, part in enumerate(parts):
-        layout.addWidget(part, 1 if number == stretch else 0)
-    return layout

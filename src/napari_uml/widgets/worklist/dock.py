@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
-    QSizePolicy,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_uml.errors import UMLError, WeightsError
@@ -29,7 +25,7 @@ from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import placement
 from napari_uml.widgets.layers import add_written, mask_style, take_away, uncertainty_style
 from napari_uml.widgets.looking import move_sliders
-from napari_uml.widgets.panel import ProgressBar, WrappedLabel, fill, narrow
+from napari_uml.widgets.panel import Dock, ProgressBar, WrappedLabel, fill, narrow, push_button, side_by_side
 from napari_uml.widgets.preferences import read_preferences, use_cache_folder
 from napari_uml.widgets.reader import layer_data
 from napari_uml.widgets.session import Message, Progress
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
     from qtpy.QtCore import QModelIndex
-    from qtpy.QtGui import QCloseEvent, QShowEvent
+    from qtpy.QtGui import QShowEvent
 
     from napari_uml.widgets.session import Predictor
 
@@ -58,7 +54,7 @@ NOT_CALIBRATED = (
 )
 
 
-class WorklistWidget(QWidget):
+class WorklistWidget(Dock):
     """The dock.
 
     Parameters
@@ -78,7 +74,6 @@ class WorklistWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, load: Callable[[str, str, str], Predictor] | None = None) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.viewer = viewer
         self.folder: Path | None = None
         self._image: Layer | None = None  # of the answer that is shown
@@ -143,15 +138,15 @@ class WorklistWidget(QWidget):
         self.order = Order(self)
         self.order.setSourceModel(self.answers)
         self.table = WorklistTable(self.order)
-        self.results = _button("Open results…", "List the results that `napari-uml predict` or this dock wrote.")
-        self.images = _button("Analyse a folder…", "Analyse all images of a folder with the model chosen here.")
-        self.cancel = _button("Cancel", "Stop after the image at hand; what is done is kept, and can be gone on with.")
-        self.open = _button("Open", "Show the selected image with its results (Enter, or a double click).")
-        self.next = _button(
+        self.results = push_button("Open results…", "List the results that `napari-uml predict` or this dock wrote.")
+        self.images = push_button("Analyse a folder…", "Analyse all images of a folder with the model chosen here.")
+        self.cancel = push_button("Cancel", "Stop after the image at hand; what is done is kept.")
+        self.open = push_button("Open", "Show the selected image with its results (Enter, or a double click).")
+        self.next = push_button(
             "Next not seen",
             "Open the next image down the list that you have not looked at; then from the top.",
         )
-        self.save = _button("Save table…", "Write the lines that are shown, in this order, as CSV.")
+        self.save = push_button("Save table…", "Write the lines that are shown, in this order, as CSV.")
         self.experts = QCheckBox("Only those that an expert should look at")
         self.model, model_label = narrow(QComboBox()), QLabel("Model")
         model_label.setBuddy(self.model)
@@ -162,13 +157,13 @@ class WorklistWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 6)
         layout.setSpacing(4)
-        layout.addLayout(_row(self.title, self.results))
-        layout.addLayout(_row(model_label, self.model, self.images, stretch=1))
-        layout.addLayout(_row(self.bar, self.cancel))
+        layout.addLayout(side_by_side(self.title, self.results))
+        layout.addLayout(side_by_side(model_label, self.model, self.images, stretch=1))
+        layout.addLayout(side_by_side(self.bar, self.cancel))
         layout.addWidget(self.experts)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.summary)
-        layout.addLayout(_row(self.open, self.next, self.save))
+        layout.addLayout(side_by_side(self.open, self.next, self.save))
         layout.addWidget(self.message)
         layout.addWidget(disclaimer())
 
@@ -273,7 +268,7 @@ class WorklistWidget(QWidget):
 
     def _on_activated(self, index: QModelIndex) -> None:
         if index.isValid():
-            self.open_row(self.order.mapToSource(index).row())
+            self.openrow(self.order.mapToSource(index).row())
 
     def _on_next(self) -> None:
         """Open the next image below the current one that was not seen; after the last comes the first."""
@@ -330,18 +325,8 @@ class WorklistWidget(QWidget):
         self.refresh_models()
         super().showEvent(event)
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Stop when napari takes the widget out of its dock, which it does without closing it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._stop()
-        super().changeEvent(event)
-
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def stop(self) -> None:
         """Stop what goes on."""
-        self._stop()
-        super().closeEvent(event)
-
-    def _stop(self) -> None:
         self.closing.emit()
         self._runner.drop()
 
@@ -371,17 +356,3 @@ def show(viewer: napari.viewer.Viewer, view: View) -> tuple[Layer | None, str]:
         if view.answer.record.image.is_stack:
             move_sliders(viewer, first, (view.slice_number, 0, 0))
     return image, about
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text.rstrip("…"))
-    return button
-
-
-def _row(*parts: QWidget, stretch: int = 0) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    for number, part in enumerate(parts):
-        layout.addWidget(part, 1 if number == stretch else 0)
-    return layout

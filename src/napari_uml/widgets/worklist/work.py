@@ -206,7 +206,7 @@ def _is_free(folder: Path, path: Path, answer: Answered | None, predictor: Predi
     """Whether a folder may hold the answer about an image: it does, or holds nothing but the rest of one."""
     if answer is None:
         ours = {RUN, *file_names(path)}
-        return not folder.exists() or {one.name for one in folder.iterdir()} <= ours
+        return {one.name for one in folder.iterdir()} <= ours if folder.is_dir() else not folder.exists()
     record = answer.record
     same = record.model.sha256 == predictor.sha256 and record.settings == RunSettings()
     if not same or record.image.path != str(path.absolute()):
