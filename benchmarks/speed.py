@@ -2,13 +2,13 @@
 
     python benchmarks/speed.py [--device cpu] [--size 256] [--rounds 5] [-o FOLDER]
 
-The reference is the paper's network computed as the paper prints it: float32, one operation after another, attention
-that projects before it pools. `paper` has the same weights with what `UMLPredictor` does to a network: batch
-normalisation folded, attention that pools first, channels last, the precision of `auto`. Both take turns, so that what
-else the machine does falls on both; printed are medians of the turns and of their ratios, and on how many pixels both
-masks agree. The budgets were set against the authors' program, which is not this reference. Memory (on Linux) is the
-largest resident size of a new process that analyses one image; the dock is opened in a new process, too. -o writes the
-table, `speed.csv` and `.md`.
+The reference is the paper's network computed as the paper prints it: float32, one operation after another, mixers whose
+attention projects before it pools. `paper` has the same weights with what `UMLPredictor` does to a network: batch
+normalisation folded, mixers that multiply their matrices first, channels last, the precision of `auto`. Both take
+turns, so that what else the machine does falls on both; printed are medians of the turns and of their ratios, and on
+how many pixels both masks agree. The budgets were set against the authors' program, which is not this reference. Memory
+(on Linux) is the largest resident size of a new process that analyses one image; the dock is opened in a new process,
+too. -o writes the table, `speed.csv` and `.md`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -35,7 +36,7 @@ from napari_uml.files import write_atomic
 from napari_uml.inference.devices import choose_precision
 from napari_uml.inference.folding import fold_batch_norm, halve
 from napari_uml.inference.predictor import AUTOCAST
-from napari_uml.nn.mixer import PolarisedAttention
+from napari_uml.nn.mixer import Mixer
 from napari_uml.weights import WeightsInfo, save_weights
 
 if TYPE_CHECKING:
@@ -132,21 +133,24 @@ def look(network: nn.Module, image: Tensor, precision: str) -> object:
 
 
 def as_printed(network: nn.Module) -> None:
-    """Make attention project every pixel before it pools, as polarised self-attention is printed."""
+    """Make mixers project every pixel, attend and reduce one after the other, as the paper prints it."""
     for module in network.modules():
-        if isinstance(module, PolarisedAttention):
-            module.forward = lambda x, of=module: projected_first(of, x)
+        if isinstance(module, Mixer):
+            module.forward = partial(step_by_step, module)
 
 
-def projected_first(attention: PolarisedAttention, x: Tensor) -> Tensor:
-    """The same function as `PolarisedAttention.forward`, (B, C, h, w) -> (B, C, h, w)."""
+def step_by_step(mixer: Mixer, class_features: Tensor, mask_features: Tensor) -> Tensor:
+    """The same function as `Mixer.forward`; attention projects before it pools."""
+    x = torch.cat([mixer.project_class(class_features), mixer.project_mask(mask_features)], dim=1)
+    x, attention = mixer.shuffle(x), mixer.attention
     pixels = x.flatten(2).transpose(1, 2)  # (B, hw, C)
     query = attention.channel_query(x).flatten(2).softmax(dim=2)  # (B, 1, hw)
     pooled = torch.matmul(query, attention.channel_value(pixels)).squeeze(1)  # (B, C/2)
     y = torch.sigmoid(attention.norm(attention.channel_out(pooled)))[:, None, :] * pixels
     query = attention.spatial_query(y).mean(dim=1, keepdim=True)  # (B, 1, C/2)
     score = torch.matmul(query, attention.spatial_value(y).transpose(1, 2))  # (B, 1, hw)
-    return (torch.sigmoid(score).transpose(1, 2) * y + y).transpose(1, 2).reshape(x.shape)
+    attended = (torch.sigmoid(score).transpose(1, 2) * y + y).transpose(1, 2).reshape(x.shape)
+    return mixer.reduce(attended)  # type: ignore[no-any-return]
 
 
 def seconds(run: Callable[[], object], device: str) -> float:

@@ -67,8 +67,8 @@ class Variant:
     ----------
     name, title
         Of its folder, and in the table.
-    arch
-        What is trained.
+    arch, preset
+        What is trained; an empty preset is that of the study.
     network, settings
         What it has otherwise than the preset, and than every other run.
     way
@@ -80,6 +80,7 @@ class Variant:
     name: str
     title: str
     arch: str = "uml"
+    preset: str = ""
     network: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     way: str = ""
@@ -140,14 +141,14 @@ class Study:
         )
 
 
-def arguments(description: str) -> Study:
-    """Read the command line that all tables have."""
+def arguments(description: str, own_preset: str | None = None) -> Study:
+    """Read the command line that all tables have; a table of one preset names it."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     parser.add_argument("--sets", nargs="+", default=SETS, help="data sets in it")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="one run a seed")
     parser.add_argument("--small", action="store_true", help=f"128 x 128, {SMALL_IMAGES} images: minutes a run")
-    parser.add_argument("--preset", help="compact with --small, else paper")
+    parser.add_argument("--preset", default=own_preset, help=own_preset or "compact with --small, else paper")
     parser.add_argument("--epochs", type=int, help="for a trial: so many epochs")
     parser.add_argument("--images", type=int, help="for a trial: so many images of every data set")
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"), help="folder of the runs")
@@ -264,7 +265,7 @@ def _check_one_version(others: int, own: int, name: str, path: Path) -> None:
 def recipe(study: Study, variant: Variant) -> dict[str, Any]:
     """What a run's scores depend on besides data, seed and noise."""
     own = {"arch": variant.arch, "way": variant.way, **variant.network, **variant.settings}
-    return {"preset": study.preset, "images": study.images, **study.settings, **own}
+    return {"preset": variant.preset or study.preset, "images": study.images, **study.settings, **own}
 
 
 def read_scores(path: Path, wanted: Mapping[str, Any]) -> Scores:
@@ -320,7 +321,8 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
         _check_one_version(AUGMENTATION, read_plan(run).augmentation, name, run)  # it would end with today's
         plan = resumed_plan(run, [], {}, {})
     else:
-        options = {"preset": study.preset, "arch": variant.arch, "name": f"{name}-{variant.base or variant.name}"}
+        options = {"preset": variant.preset or study.preset, "arch": variant.arch}
+        options["name"] = f"{name}-{variant.base or variant.name}"
         options |= {"vertical_flip": True} if name in VERTICAL_FLIP else {}
         plan = new_plan(run, [study.data / name], options, {**study.settings, **variant.settings, "seed": seed})
         images = count_images([training], [])
@@ -334,7 +336,7 @@ def _trained(study: Study, variant: Variant, name: str, seed: int) -> Path:
     for report in reports:
         score = "" if report.score is None else f", score {report.score:.3f}"
         print(f"{run}: epoch {report.epoch} of {report.epochs}{score}", flush=True)
-    export_run(run)
+    export_run(run, gate=False)
     print(f"{run}: trained in {time.perf_counter() - began:.0f} s", flush=True)
     return run / MODEL
 
@@ -343,7 +345,7 @@ def _check_same(study: Study, variant: Variant, name: str, seed: int, run: Path)
     """Stop when the run in the folder is another one than the study would begin."""
     plan = read_plan(run)
     sizes = plan.network.num_classes, plan.network.num_structures
-    network = {**preset(study.preset, *sizes).model_dump(), "arch": variant.arch, **variant.network}
+    network = {**preset(variant.preset or study.preset, *sizes).model_dump(), "arch": variant.arch, **variant.network}
     settings = TrainConfig.model_validate({**study.settings, **variant.settings, "seed": seed}).model_dump()
     begun = {**plan.network.model_dump(), **plan.settings.model_dump(), "vertical_flip": plan.vertical_flip}
     refuse_other(run, begun, {**network, **settings, "vertical_flip": name in VERTICAL_FLIP})

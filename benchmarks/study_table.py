@@ -160,7 +160,7 @@ def publish(
     of_set = [scores for (on, *_), runs in found.items() for scores in runs if on == dataset]
     machines, version = sorted({scores.machine for scores in of_set}), of_set[0].augmentation
     command = f"python benchmarks/{name}.py" + (" --small" if study.small else "") + f" --sets {dataset}"
-    title = name.replace("table", "Table ")
+    title = name.replace("table", "Table ").capitalize()
     parts = [f"# {title}, {dataset}: {about}", f"`{command}`", study.budget]
     parts += [f"Augmentation of version {version} (today's is {AUGMENTATION}). Scored on: {'; '.join(machines)}."]
     parts += ["A trial run: its numbers mean nothing."] if study.trial else []

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Mixer(nn.Module):
-    """Mixed features of one level.
+    """Mixed features of one level: project both encoders' features, shuffle, attend, reduce.
+
+    All of this is linear in a pixel, but for the weights that attention gives to channels and pixels. So the matrices
+    are multiplied with one another and the pixels with their product: the same function, without the 2 * project
+    channels of every pixel ever being there.
 
     Parameters
     ----------
@@ -40,17 +45,28 @@ class Mixer(nn.Module):
 
     def forward(self, class_features: Tensor, mask_features: Tensor) -> Tensor:
         """(B, C_c, h, w), (B, C_s, h, w) -> (B, width, h, w)."""
-        joined = torch.cat([self.project_class(class_features), self.project_mask(mask_features)], dim=1)
-        return self.reduce(self.attention(self.shuffle(joined)))  # type: ignore[no-any-return]
+        features = torch.cat([class_features, mask_features], dim=1)
+        pixels = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, hw, C), which lies so in memory with channels last
+        projection = self.projection()
+        of_channels, of_pixels = self.attention(pixels, projection)
+        matrix = of_channels[:, :, None] * projection  # (B, 2 * project, C)
+        if isinstance(self.reduce, nn.Conv2d):
+            matrix = self.reduce.weight.flatten(1) @ matrix  # (B, width, C)
+        mixed = (pixels @ matrix.mT) * (1 + of_pixels)  # (B, hw, width)
+        return mixed.view(len(mixed), *features.shape[2:], -1).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+
+    def projection(self) -> Tensor:
+        """The matrix (2 * project, C_c + C_s) that projects both encoders' features of a pixel and shuffles them."""
+        joined = torch.block_diag(self.project_class.weight.flatten(1), self.project_mask.weight.flatten(1))
+        return self.shuffle(joined[None, :, :, None])[0, :, :, 0]  # type: ignore[no-any-return]
 
 
 class PolarisedAttention(nn.Module):
-    """Polarised self-attention: channel weights z, then spatial weights g; A = g * y + y with y = z * x.
+    """Polarised self-attention: channel weights z, then spatial weights g; A(x) = g * y + y with y = z * x.
 
     All projections are linear, so pooling comes before projecting: W_v(x) . softmax(W_q x) = W_v(x . softmax(W_q x))
     and mean(V_q y) . V_v y = (V_v^T mean(V_q y)) . y + const, the same function for O(C H W) instead of O(C^2 H W).
-    Nor is y needed before the end: mean(y) = z * mean(x), and w . y = (w * z) . x. Products are of pixels (B, hw, C),
-    which lie so in memory in the layout that networks answer in.
+    Nor is y needed: mean(y) = z * mean(x), and w . y = (w * z) . x; nor x = P f, since w . x = (P^T w) . f.
     """
 
     def __init__(self, channels: int) -> None:
@@ -63,15 +79,26 @@ class PolarisedAttention(nn.Module):
         self.spatial_query = nn.Linear(channels, half)
         self.spatial_value = nn.Linear(channels, half)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
-        pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, hw, C)
-        query = self.channel_query(x).flatten(2).softmax(dim=2)  # (B, 1, hw)
-        sums = torch.matmul(torch.cat([query, torch.ones_like(query)], dim=1), pixels)  # (B, 2, C), in one pass
-        pooled, mean = sums[:, 0], sums[:, 1] / pixels.shape[1]
+    def forward(self, pixels: Tensor, projection: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights that x = P f gets.
+
+        Parameters
+        ----------
+        pixels
+            f, (B, hw, C_f).
+        projection
+            P, (C, C_f).
+
+        Returns
+        -------
+        z, (B, C), and g, (B, hw, 1), both between 0 and 1.
+        """
+        query = functional.linear(pixels, self.channel_query.weight.flatten(1) @ projection, self.channel_query.bias)
+        shares = torch.cat([query.softmax(dim=1), torch.full_like(query, 1 / query.shape[1])], dim=2).mT  # (B, 2, hw)
+        means = shares.to(pixels.dtype) @ pixels @ projection.mT  # (B, 2, C), both in one pass over the pixels
+        pooled, mean = means.unbind(dim=1)
         z = torch.sigmoid(self.norm(self.channel_out(self.channel_value(pooled))))
         q = self.spatial_query(z * mean)  # (B, C/2)
-        weight = (q @ self.spatial_value.weight * z)[:, :, None]  # (B, C, 1)
-        score = torch.matmul(pixels, weight).view(-1, 1, *x.shape[2:])  # (B, 1, h, w)
-        g = torch.sigmoid(score + (q @ self.spatial_value.bias)[:, None, None, None])
-        return x * z[:, :, None, None] * (1 + g)
+        weight = (q @ self.spatial_value.weight * z) @ projection  # (B, C_f)
+        score = pixels @ weight[:, :, None] + (q @ self.spatial_value.bias)[:, None, None]
+        return z, torch.sigmoid(score)

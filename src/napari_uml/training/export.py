@@ -33,11 +33,10 @@ INTENSITY_SIZE, INTENSITY_IMAGES = 64, 128
 """The intensity statistics come from so many images of every data set, spread evenly, on a grid of this size."""
 
 
-def export_run(run: Path, destination: Path | None = None, *, version: str = "1") -> WeightsInfo:
+def export_run(run: Path, destination: Path | None = None, *, version: str = "1", gate: bool = True) -> WeightsInfo:
     """Write the best epoch of a run as a weights file in half precision.
 
-    It gets the gate for unlike images, where there are images to fit it on. A file that is there already keeps its
-    calibration when it has the same tensors.
+    A file that is there already keeps its calibration when it has the same tensors.
 
     Parameters
     ----------
@@ -47,6 +46,9 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         The .safetensors file to write; None: `model.safetensors` in the run's folder.
     version
         Version of the weights.
+    gate
+        Whether it gets the gate for unlike images, where there are images to fit it on; the network answers for up to
+        900 images of every data set for it.
 
     Raises
     ------
@@ -72,9 +74,8 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         written_by=f"napari-uml {__version__}",
     )
     path = run / MODEL if destination is None else destination
-    info = info.model_copy(
-        update={"familiarity": _gate([*own, *mixed], info, best.shown, last.train.device), **_fitted(path, best.shown)}
-    )
+    familiarity = _gate([*own, *mixed], info, best.shown, last.train.device) if gate else None
+    info = info.model_copy(update={"familiarity": familiarity, **_fitted(path, best.shown)})
     save_weights(path, best.shown, info)
     return info
 
