@@ -12,9 +12,10 @@ from napari_uml.config import EncoderConfig, Focus
 from napari_uml.data.view import network_view
 from napari_uml.errors import DeviceError, ImageError, MemoryLimitError, WeightsError
 from napari_uml.familiarity import STATISTICS, Familiarity, picture_statistics
+from napari_uml.inference.building import build_network
 from napari_uml.inference.devices import Device
 from napari_uml.inference.folding import halve
-from napari_uml.inference.predictor import UMLPredictor, build_network
+from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.nn.network import UMLNetwork
 from napari_uml.nn.output import UMLOutput
 from napari_uml.results import Box, Corruption

@@ -8,6 +8,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_uml.nn.encoders import Encoder
+from napari_uml.nn.mixer import Mixer
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -35,9 +36,13 @@ def fold_batch_norm(network: AnyNetwork) -> AnyNetwork:
 
 
 def halve(network: nn.Module, dtype: torch.dtype) -> None:
-    """Round the weights of convolutions and linear layers in place, as autocast would at every look."""
+    """Round the weights of convolutions and linear layers in place, as autocast would at every look.
+
+    Mixers multiply their matrices with one another before they are rounded.
+    """
+    mixing = {layer for mixer in network.modules() if isinstance(mixer, Mixer) for layer in mixer.modules()}
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module not in mixing:
             module.to(dtype)
 
 

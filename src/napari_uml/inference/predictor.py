@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
-from napari_uml.baselines.registry import make_system
-from napari_uml.data.resize import as_channels, find_focus, to_image, to_input
+from napari_uml.data.resize import as_channels, find_focus, to_input
 from napari_uml.data.scaling import check_pixels
 from napari_uml.data.view import in_unit
 from napari_uml.errors import DeviceError, MemoryLimitError
+from napari_uml.inference.building import build_network
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
 from napari_uml.inference.likeness import is_unlike
 from napari_uml.inference.llvm import leave_triton_out
+from napari_uml.inference.look import features_of, placed, read_look
 from napari_uml.inference.noise import add_noise, check_seed, check_sigma
-from napari_uml.nn.evidence import full_precision
-from napari_uml.nn.output import Answer
-from napari_uml.results import Box, Corruption, Opinion, Prediction, PredictionDetails, stack_predictions
-from napari_uml.weights import WeightsInfo, check_fits, find_weights, load_tensors, read_info, sha256
+from napari_uml.results import Box, Corruption, Prediction, stack_predictions
+from napari_uml.weights import WeightsInfo, find_weights, load_tensors, read_info, sha256
 from napari_uml.weights.registry import user_folder
 
 leave_triton_out()
 from napari_uml.inference.folding import fold_batch_norm, halve  # noqa: E402 (imports timm)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import TypeVar
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_uml.inference.look import Look
     from napari_uml.nn.output import UMLOutput
-    from napari_uml.results import Measure, Part
 
     Found = TypeVar("Found")
 
@@ -211,7 +210,7 @@ class UMLPredictor:
         See `UMLOutput.features`; `napari_uml.familiarity` compares them with those of the training images.
         """
         image = torch.from_numpy(np.array(np.moveaxis(view, -1, 0), dtype=np.float32))  # a copy
-        return self._or_on_the_cpu(lambda: _features(self._run(image[None], intermediates=False)))
+        return self._or_on_the_cpu(lambda: features_of(self._run(image[None], intermediates=False)))
 
     @torch.no_grad()
     def _predict_one(
@@ -228,12 +227,12 @@ class UMLPredictor:
         first = self.network_input(pixels if roi is None else pixels[roi.slices], sigma, seed, corruption)
         look = self._look(first, pixels.shape[:2] if roi is None else roi.shape, details)
         unlike = is_unlike(first.permute(1, 2, 0).numpy(), look.features, self.info)
-        answer = _placed(look, roi, pixels.shape, None)
+        answer = placed(look, roi, pixels.shape, None)
         second = self._second_box(look.mask, roi)
         if second is not None:
             box = second
             look = self._look(self.network_input(pixels[box.slices], sigma, seed, corruption), box.shape, details)
-            answer = _placed(look, box, pixels.shape, answer.maps[0])
+            answer = placed(look, box, pixels.shape, answer.maps[0])
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
@@ -251,7 +250,7 @@ class UMLPredictor:
             return box
         return Box(box.top + first.top, box.left + first.left, box.bottom + first.top, box.right + first.left)
 
-    def _look(self, image: Tensor, shape: tuple[int, int], details: bool) -> _Look:
+    def _look(self, image: Tensor, shape: tuple[int, int], details: bool) -> Look:
         """The network's answer to (3, S, S) on a grid (H, W)."""
         return self._or_on_the_cpu(lambda: self._read(image[None], shape, details))
 
@@ -268,19 +267,9 @@ class UMLPredictor:
         self._move(replace(choose_device("cpu"), reason=f"{failed} ran out of memory"))
         return self._or_on_the_cpu(work)
 
-    def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> _Look:
-        """The network's answer to (1, 3, S, S) on a grid (H, W); the maps are interpolated, so they still sum to 1."""
-        output = self._run(batch, details)
-        of_class, of_pixels = self.evidence_scales
-        return _Look(
-            *_mask_and_maps(output, len(self.info.task.seg_classes), shape, of_pixels),
-            opinion=_opinion(output, self.info.task.cls_classes, of_class),
-            details=_details(output, shape) if details else None,
-            mask_map="mask" if output.evidential_mask or output.mutual_evidence is None else "mutual",
-            answers=output.answers,
-            measure="vacuity" if output.mask_answer is None else output.mask_answer.measure,
-            features=_features(output),
-        )
+    def _read(self, batch: Tensor, shape: tuple[int, int], details: bool) -> Look:
+        """The network's answer to (1, 3, S, S) on a grid (H, W)."""
+        return read_look(self._run(batch, details), self.info.task, shape, self.evidence_scales, details)
 
     def _run(self, batch: Tensor, intermediates: bool) -> UMLOutput:
         batch = batch.to(self.device.name, memory_format=torch.channels_last)
@@ -295,69 +284,6 @@ class UMLPredictor:
             halve(self._network, AUTOCAST[self.precision])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Look:
-    """What one look saw: mask (H, W), u and the Q beliefs (1 + Q, H, W), opinion, details, features (C,)."""
-
-    mask: NDArray[np.uint8]
-    maps: NDArray[np.float32]
-    opinion: Opinion
-    details: PredictionDetails | None
-    mask_map: str
-    answers: tuple[Part, ...]
-    measure: Measure
-    features: NDArray[np.float64] | None
-
-
-def _mask_and_maps(
-    output: UMLOutput, structures: int, shape: tuple[int, int], scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The mask (H, W) and the maps (1 + Q, H, W): u, then the beliefs; without an answer u = 1 and no belief."""
-    evidence = output.mask_evidence
-    answer = output.mask_answer if evidence is None else Answer.from_evidence(scale * full_precision(evidence))
-    if answer is None:
-        maps = np.zeros((1 + structures, *shape), dtype=np.float32)
-        maps[0] = 1
-        return np.zeros(shape, dtype=np.uint8), maps
-    joined = to_image(torch.cat([answer.uncertainty, answer.belief], dim=1).float(), shape)[0]
-    scores = joined[1:] if output.evidential_mask else to_image(output.mask_logits[0].float(), shape)[0]
-    return scores.argmax(0).to(torch.uint8).cpu().numpy(), joined.cpu().numpy()
-
-
-def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion:
-    """About the class; without an answer the opinion that no evidence holds, u = 1."""
-    if output.class_evidence is not None:
-        return Opinion.from_evidence(names, scale * output.class_evidence[0].float().cpu().numpy())
-    if output.class_logits is not None:
-        return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
-    return Opinion.from_evidence(names, np.zeros(len(names)))
-
-
-def _features(output: UMLOutput) -> NDArray[np.float64] | None:
-    """Those of the first image (C,)."""
-    return None if output.features is None else output.features[0].double().cpu().numpy()
-
-
-def build_network(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> torch.nn.Module:
-    """The network that the weights name, or what looks several times through such, filled and in evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        When Monte-Carlo dropout is named on top of a network without dropout.
-    WeightsError
-        When a tensor is missing, left over or of another shape.
-    """
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced, or refused
-        network = make_system(info.config)
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    check_fits(shapes, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    if any(buffer.is_meta and name not in shapes for name, buffer in network.named_buffers()):
-        network = make_system(info.config)  # it has constants that no file holds
-    network.load_state_dict(dict(tensors), assign=True)
-    return network.eval()
-
-
 def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:
     """A rectangle of an image or of every slice of a stack."""
     if not isinstance(roi, Box):
@@ -366,50 +292,6 @@ def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:
     if roi.bottom > height or roi.right > width:
         raise ValueError(f"Expected a rectangle inside the image of {height} x {width} pixels, got {roi}.")
     return image[:, *roi.slices] if stack else image[roi.slices]
-
-
-def _placed(look: _Look, box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None) -> _Look:
-    """A look at a rectangle laid on the whole image; around it background with the uncertainty `outside`, else 1.
-
-    Probabilities sum to 1 without the uncertainty: they are even where nobody looked.
-    """
-    if box is None:
-        return look
-    mask = np.zeros(shape[:2], dtype=np.uint8)
-    mask[box.slices] = look.mask
-    maps = np.zeros((look.maps.shape[0], *shape[:2]), dtype=np.float32)
-    maps[0] = 1.0 if outside is None else outside
-    if look.measure == "vacuity":
-        maps[1] = 1.0 - maps[0]
-    elif outside is None:
-        maps[1:] = 1.0 / len(maps[1:])
-    else:
-        maps[1] = 1.0
-    maps[:, *box.slices] = look.maps
-    details = look.details and _placed_details(look.details, box, shape)
-    return replace(look, mask=mask, maps=maps, details=details)
-
-
-def _placed_details(details: PredictionDetails, box: Box, shape: tuple[int, ...]) -> PredictionDetails:
-    """Details of a rectangle on the whole image; around it background, and 0."""
-    mutual = np.zeros(shape[:2], dtype=np.uint8)
-    mutual[box.slices] = details.mutual_mask
-    if details.reliable_mask is None:
-        return PredictionDetails(mutual, None)
-    reliable = np.zeros((len(details.reliable_mask), *shape[:2]), dtype=np.float32)
-    reliable[:, *box.slices] = details.reliable_mask
-    return PredictionDetails(mutual, reliable)
-
-
-def _details(output: UMLOutput, shape: tuple[int, int]) -> PredictionDetails | None:
-    """The masks in between on a grid (H, W); None of a system that has no mutual mask."""
-    if output.mutual_evidence is None:
-        return None
-    mutual = to_image(output.mutual_evidence.float(), shape)[0].argmax(0).to(torch.uint8).cpu().numpy()
-    reliable = None if output.intermediates is None else output.intermediates.reliable_top
-    if reliable is None:
-        return PredictionDetails(mutual, None)
-    return PredictionDetails(mutual, to_image(reliable.float(), shape)[0].cpu().numpy())
 
 
 def _translated(error: RuntimeError | MemoryError, device: Device) -> Exception:

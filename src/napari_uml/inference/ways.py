@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari_uml.baselines.registry import WAYS, looks_in_words
 from napari_uml.config import UMLConfig
-from napari_uml.inference.predictor import UMLPredictor, build_network
+from napari_uml.inference.building import build_network
+from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.weights import find_weights, load_tensors, read_info, sha256, user_folder
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.errors import WeightsError
 from napari_uml.evaluation.familiar import fit_familiarity
-from napari_uml.inference.predictor import UMLPredictor, build_network
+from napari_uml.inference.building import build_network
+from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
 from napari_uml.training.plan import MODEL, RunPlan, count_images, read_plan
 from napari_uml.weights import WeightsInfo, read_info, same_tensors, save_weights
