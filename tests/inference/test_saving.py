@@ -40,7 +40,7 @@ def save(
     **settings: int,
 ) -> tuple[Path, ...]:
     record = make_record(image, prediction, info, RunSettings(**settings), weights_sha256="00")
-    return save_prediction(folder, image, prediction, record, info.task, overwrite=overwrite)
+    return save_prediction(folder, image, prediction, record, info.task, overwrite=overwrite).files
 
 
 def test_files_of_an_image_read_back_as_they_were(

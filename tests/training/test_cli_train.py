@@ -20,7 +20,7 @@ from napari_uml.errors import DivergedError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
 from napari_uml.training.job import with_smaller_batch
-from napari_uml.training.plan import MODEL, read_plan
+from napari_uml.training.plan import MODEL, read_plan, write_plan
 from napari_uml.weights import read_info
 
 if TYPE_CHECKING:
@@ -163,6 +163,17 @@ def test_run_interrupted_in_its_first_epoch_starts_anew(
     assert sorted(path.name for path in run.iterdir()) == ["state.json", "train.json"]
     assert napari_uml("train", "--resume", "-o", run)[0] == 0
     assert (run / "model.safetensors").exists()
+
+
+def test_a_run_of_an_older_augmentation_says_so_when_it_goes_on(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "fit", fitting(KeyboardInterrupt()))
+        napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    write_plan(run, read_plan(run).model_copy(update={"augmentation": 1}))
+    for said in (True, False):  # the second time it is over
+        assert ("Begun with version 1 of" in napari_uml("train", "--resume", "-o", run)[2]) is said
 
 
 def test_run_that_is_done_has_nothing_left_to_do(napari_uml: Command, run: Path, blobs: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtGui import QGuiApplication
+from tests.test_dicom import dicom
 from typer.testing import CliRunner
 
 from napari_uml.cli import app
@@ -220,6 +221,17 @@ def test_nothing_is_overwritten(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Pat
     out.mkdir()
     first, second = saved(qtbot, dock, out), saved(qtbot, dock, out)
     assert second.name == f"{first.name}-2"
+
+
+def test_a_segmentation_that_could_not_be_written_is_told(qtbot: QtBot, dock: AnalyseWidget, tmp_path: Path) -> None:
+    scan = dicom(tmp_path / "scan.dcm", RNG.integers(0, 256, (40, 60), dtype=np.uint8))  # it names no patient
+    open_in(dock, qtbot, scan)
+    run(qtbot, dock)
+    out = tmp_path / "out"
+    out.mkdir()
+    folder = saved(qtbot, dock, out)
+    assert not (folder / "labels.dcm").exists()
+    assert f"in {folder}; no labels.dcm was written. scan.dcm and the model" in dock.session.message.text
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3), (3, 40, 60)])

@@ -24,7 +24,7 @@ from napari_uml.training.fit import Start, StepListener, fit
 from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.pace import in_words
-from napari_uml.training.plan import CURVES, MODEL, PICTURE, RunPlan, write_plan
+from napari_uml.training.plan import AUGMENTATION, CURVES, MODEL, PICTURE, RunPlan, write_plan
 from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
 from napari_uml.training.transfer import class_encoder
 
@@ -95,7 +95,11 @@ class _Watch:
         self._plan, self._run, self._writer = plan, run, writer
 
     def train(self) -> None:
-        epochs = self._plan.settings.epochs
+        epochs, begun_with = self._plan.settings.epochs, self._plan.augmentation
+        if self.epoch < epochs and begun_with != AUGMENTATION:
+            typer.echo(
+                f"Begun with version {begun_with} of the augmentation, it goes on with {AUGMENTATION}.", err=True
+            )
         self._writer.write(
             RunStarted(run=self._run.absolute(), name=self._plan.name, pid=os.getpid(), epoch=self.epoch, epochs=epochs)
         )

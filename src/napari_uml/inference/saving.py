@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import tifffile
@@ -36,6 +37,14 @@ _ON_SOURCE: Final = (NIFTI_LABELS, NIFTI_UNCERTAINTY, DICOM_LABELS)
 """What lies on the grid of the file that was read, and so is written of the whole image alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The files that were written, and why a DICOM image got no Segmentation; empty when it did, or is none."""
+
+    files: tuple[Path, ...]
+    left_out: str = ""
+
+
 def file_names(image_path: Path) -> tuple[str, ...]:
     """Names of the files that `save_prediction` may write for an image; the table is `write_results`'."""
     return (LABELS, UNCERTAINTY, OVERLAY, RUN, *_on_source(image_path))
@@ -49,13 +58,13 @@ def save_prediction(
     task: Task,
     *,
     overwrite: bool = False,
-) -> tuple[Path, ...]:
+) -> Written:
     """Write everything about one image or stack into a folder, which is made.
 
     `labels.tif` uint8 and `uncertainty.tif` float32, with the size of a pixel in millimetres in their resolution tags;
     `overlay.png`; `run.json`. Of a whole NIfTI volume also `labels.nii.gz` and `uncertainty.nii.gz`, on the volume's
     own grid; of a whole DICOM image, or series with a file a slice, `labels.dcm`, a DICOM Segmentation, where highdicom
-    is installed and the files say what it needs (else a warning is logged).
+    is installed and the files say what it needs; if not, the reason is logged and returned.
     A model that finds no structures has no labels and no map of the uncertainty.
 
     Parameters
@@ -70,10 +79,6 @@ def save_prediction(
         Of the model.
     overwrite
         Replace what is there.
-
-    Returns
-    -------
-    The files.
 
     Raises
     ------
@@ -93,11 +98,13 @@ def save_prediction(
     for name, values in ((NIFTI_LABELS, prediction.mask), (NIFTI_UNCERTAINTY, prediction.pixel_uncertainty)):
         if name in paths:
             _write_nifti(paths[name], values, image)
-    if DICOM_LABELS in paths and not _write_dicom(paths[DICOM_LABELS], prediction, record, image, task):
+    left_out = _write_dicom(paths[DICOM_LABELS], prediction, record, image, task) if DICOM_LABELS in paths else ""
+    if left_out:
+        log.warning("%s: %s", record.image.name, left_out)
         del paths[DICOM_LABELS]
     with replacing(paths[RUN]) as part:
         part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return tuple(paths.values())
+    return Written(tuple(paths.values()), left_out)
 
 
 def write_tiff(
@@ -138,8 +145,8 @@ def _write_nifti(path: Path, mask: NDArray[Any], image: LoadedImage) -> None:
         write_like(image.path, mask, part)
 
 
-def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: LoadedImage, task: Task) -> bool:
-    """Whether a DICOM Segmentation could be written; if not, why is logged, and none is there."""
+def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: LoadedImage, task: Task) -> str:
+    """Write a DICOM Segmentation; where that cannot be, none is there, and this is why."""
     from napari_uml.data.dicom_seg import write_segmentation
 
     names, model = (task.seg_classes, task.colors), record.model
@@ -148,9 +155,8 @@ def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: L
             write_segmentation(image.files, prediction.mask, *names, model.name, model.version, part)
     except ImageError as error:
         path.unlink(missing_ok=True)  # of an earlier answer
-        log.warning("%s: no %s was written. %s", record.image.name, DICOM_LABELS, error)
-        return False
-    return True
+        return f"no {DICOM_LABELS} was written. {error}"
+    return ""
 
 
 def _on_source(path: Path) -> tuple[str, ...]:

@@ -114,4 +114,4 @@ def _save_result(folder: Path, viewer: napari.viewer.Viewer, result: Result) -> 
         device_description=loaded.device.removesuffix(f", {prediction.precision}"),
     )  # fmt: skip
     write_results(folder / RESULTS, [record], overwrite=True)
-    return save_prediction(folder, image, prediction, record, loaded.info.task, overwrite=True)
+    return save_prediction(folder, image, prediction, record, loaded.info.task, overwrite=True).files

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from napari_uml.evaluation.sweep import Sweep
     from napari_uml.widgets.session import Request, Result
 
-"""The analysed pixels, where no file holds them."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
@@ -55,12 +53,25 @@ class Material:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Saved:
-    """A folder that was written, and how to repeat the result from a file; `files` are all in the folder."""
+    """A folder that was written, and how to repeat the result from a file.
+
+    Attributes
+    ----------
+    folder, files
+        The folder, and all files in it.
+    recipe
+        How to repeat the result.
+    has_input
+        Whether the analysed pixels are among the files.
+    left_out
+        See `Written`.
+    """
 
     folder: Path
     files: tuple[Path, ...]
     recipe: Recipe
     has_input: bool
+    left_out: str = ""
 
 
 def save(material: Material, parent: Path) -> Callable[[Callable[[], bool]], Iterator[object]]:
@@ -97,12 +108,12 @@ def save_result(material: Material, parent: Path) -> Saved:
         image, prediction, loaded.info, recipe.settings, weights_sha256=loaded.sha256, weights_path=material.weights,
         device_description=loaded.device.removesuffix(f", {prediction.precision}"),
     )  # fmt: skip
-    files = save_prediction(folder, image, prediction, record, loaded.info.task)
+    written = save_prediction(folder, image, prediction, record, loaded.info.task)
     write_results(folder / RESULTS, [record])
     figures = () if material.sweep is None or not material.sweep.done else (sweep_figure(material.sweep),)
     write_report(folder / REPORT, image.pixels, prediction, record, loaded.info, recipe=recipe, figures=figures)
     more = (folder / RESULTS, folder / REPORT, *((origin.image.path,) if has_input else ()))
-    return Saved(folder, (*files, *more), recipe, has_input)
+    return Saved(folder, (*written.files, *more), recipe, has_input, written.left_out)
 
 
 def find_recipe(material: Material) -> Callable[[Callable[[], bool]], Iterator[object]]:

@@ -125,7 +125,8 @@ class SavePanel(Panel):
             if self._about is not None:
                 self._saved = self._about, value.recipe
             kept = ", the input among them" if value.has_input else ""
-            self.session.message = Message(f"Saved {len(value.files)} files{kept} in {value.folder}")
+            but = f"; {value.left_out}" if value.left_out else ""
+            self.session.message = Message(f"Saved {len(value.files)} files{kept} in {value.folder}{but}")
         elif isinstance(value, Recipe):
             self._put(value)
         elif (result := self.session.result) is not None and (image := self.bench.image) is not None:
