@@ -57,8 +57,18 @@ TEMPORAL, NASAL = (1.5, 1.15, 0.0), (1.65, 2.05, 2.5)
 
 
 @dataclass(frozen=True)
-class _Eye:
-    """Where the disc lies: its centre (row, column) and half height in pixels, and the side (-1, 1) of the macula."""
+class Eye:
+    """Where the disc lies on a picture (H, W).
+
+    Attributes
+    ----------
+    shape
+        Of the picture.
+    centre, radius
+        Row and column of the disc's centre, and half its height, in pixels.
+    temporal
+        On which side of it the macula is: -1 left, 1 right.
+    """
 
     shape: tuple[int, int]
     centre: tuple[float, float]
@@ -92,8 +102,8 @@ def simulate_fundus(seed: int = 0, kind: str = "glaucoma", cup_to_disc: float | 
     """
     ratio, label, rng = _cup_ratio(seed, kind, cup_to_disc)
     centre = (256 + rng.uniform(-6, 6), 256 + rng.uniform(-6, 6))
-    eye = _Eye((512, 512), centre, rng.uniform(150, 170), int(rng.choice((-1, 1))))
-    pixels, mask = _paint(rng, eye, ratio)
+    eye = Eye((512, 512), centre, rng.uniform(150, 170), int(rng.choice((-1, 1))))
+    pixels, mask = paint(rng, eye, ratio)
     return SimulatedImage("Simulated optic disc", _photo(rng, pixels, 2.0), mask, label, TASK, _spacing(eye))
 
 
@@ -107,8 +117,8 @@ def simulate_fundus_photograph(
     ratio, label, rng = _cup_ratio(seed, kind, cup_to_disc)
     temporal = int(rng.choice((-1, 1)))
     centre = (440 + rng.uniform(-30, 30), 512 - temporal * rng.uniform(100, 180))
-    eye = _Eye((880, 1024), centre, rng.uniform(80, 92), temporal)
-    pixels, mask = _paint(rng, eye, ratio)
+    eye = Eye((880, 1024), centre, rng.uniform(80, 92), temporal)
+    pixels, mask = paint(rng, eye, ratio)
     y, x = np.ogrid[-440:440, -512:512]
     distance = np.hypot(y, x) / FIELD_RADIUS
     pixels = mix((2, 2, 3), pixels * (1 - 0.45 * distance**3)[..., None], fade(distance - 1, 0.0015))
@@ -125,7 +135,7 @@ def _cup_ratio(seed: int, kind: str, cup_to_disc: float | None) -> tuple[float, 
     return ratio, "glaucoma" if ratio >= GLAUCOMA_RATIO else "normal", rng
 
 
-def _spacing(eye: _Eye) -> tuple[float, float]:
+def _spacing(eye: Eye) -> tuple[float, float]:
     return (DISC_MM / (2 * eye.radius),) * 2
 
 
@@ -135,8 +145,11 @@ def _photo(rng: np.random.Generator, pixels: Array, sigma: float) -> NDArray[np.
     return to_uint8(blur(pixels, sigma) + grain * np.clip(pixels / 30, 0, 1))
 
 
-def _paint(rng: np.random.Generator, eye: _Eye, ratio: float) -> tuple[Array, NDArray[np.uint8]]:
-    """Colours (H, W, 3) and the mask (H, W)."""
+def paint(rng: np.random.Generator, eye: Eye, ratio: float) -> tuple[Array, NDArray[np.uint8]]:
+    """Retina, disc and vessels without a camera: colours (H, W, 3) of 0 to 255, and the mask (H, W).
+
+    `ratio` is the vertical cup/disc ratio.
+    """
     (row, column), r = eye.centre, eye.radius
     shift = 0.12 * (1 - ratio)
     disc = blob(rng, eye.shape, eye.centre, (r, 0.9 * r), (0.015, 0.01, 0.01))
@@ -147,7 +160,7 @@ def _paint(rng: np.random.Generator, eye: _Eye, ratio: float) -> tuple[Array, ND
     return _vessels(rng, eye, pixels, np.array((0.02, shift - 0.55 * ratio))), mask
 
 
-def _retina(rng: np.random.Generator, eye: _Eye) -> Array:
+def _retina(rng: np.random.Generator, eye: Eye) -> Array:
     """Pigment in uneven light, nerve fibres that run away from the disc, the dark macula."""
     y, x = eye.from_disc()
     light = np.ones(eye.shape)
@@ -167,7 +180,7 @@ def _radial(rng: np.random.Generator, y: Array, x: Array) -> Array:
     return np.asarray(ndimage.map_coordinates(stripes, [angle, np.minimum(10 * np.hypot(y, x), 59)], order=1))
 
 
-def _disc(rng: np.random.Generator, eye: _Eye, pixels: Array, disc: Array, cup: Array, ratio: float) -> Array:
+def _disc(rng: np.random.Generator, eye: Eye, pixels: Array, disc: Array, cup: Array, ratio: float) -> Array:
     """A halo and a dark crescent around, the rim (redder on the nasal side) and the pale cup, with soft margins."""
     _, x = eye.from_disc()
     tone = rng.uniform(0.9, 1.06) * (1 + 0.02 * noise(rng, eye.shape, (0.1 * eye.radius,) * 2))[..., None]
@@ -180,7 +193,7 @@ def _disc(rng: np.random.Generator, eye: _Eye, pixels: Array, disc: Array, cup: 
     return mix(pixels, pale, fade(disc - 1, 0.033))
 
 
-def _vessels(rng: np.random.Generator, eye: _Eye, pixels: Array, hub: Array) -> Array:
+def _vessels(rng: np.random.Generator, eye: Eye, pixels: Array, hub: Array) -> Array:
     """Veins, then arteries with their bright reflex, out of a `hub` in half heights of the disc from its centre."""
     for colour, width, reflex in ((VEIN, 0.12, 0.10), (ARTERY, 0.09, 0.35)):
         tree = _Tree(rng, eye, np.zeros(eye.shape), np.zeros(eye.shape))
@@ -202,7 +215,7 @@ class _Tree:
     """Vessels as coverage (H, W), and the reflex along the middle of the main ones."""
 
     rng: np.random.Generator
-    eye: _Eye
+    eye: Eye
     blood: Array
     shine: Array
 
