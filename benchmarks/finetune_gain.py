@@ -1,15 +1,15 @@
 """What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
 
     python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part all] [--targets drishti]
-        [--starts fundus=MODEL.safetensors]
+        [--images 10 20] [--starts fundus=MODEL.safetensors]
 
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, a
 fundus model on refuge and acrima (or `--starts` names weights that were trained on these); then each is fine-tuned, as
 the dock's "quick" does, on n images of ham10000 or drishti, several draws each, and start and new model are compared on
 the rest of the target and on the old validation images. OUT keeps every run and what it said of every image, and the
-results as `finetune_gain.csv` and, summed up, `.md`; the same command goes on where it stopped. `--targets` does a
-part, into files of its own, so that two processes can share the work. Without `--targets` all parts come into one
-table. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
+results as `finetune_gain.csv` and, summed up, `.md`; the same command goes on where it stopped. `--targets` and
+`--images` do a part, into files of its own, so that two processes can share the work. Without them all parts come into
+one table. `--small` does all of it with a few images of 64 x 64 pixels, to try it out.
 """
 
 from __future__ import annotations
@@ -132,11 +132,13 @@ def main() -> None:
     parser.add_argument("--part", choices=("heads", "decoders", "all"), default="all")
     targets = [case.target for case in CASES]
     parser.add_argument("--targets", nargs="+", choices=targets, default=targets, help="to do a part of it")
+    numbers = sorted({images for case in CASES for images in case.images})
+    parser.add_argument("--images", nargs="+", type=int, choices=numbers, default=(), help="to do a part of it")
     parser.add_argument("--starts", nargs="+", type=start_of, default=(), help="CASE=MODEL: not trained, but this one")
     parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
     args = parser.parse_args()
 
-    found, name = [], table_name(args.targets)
+    found, name = [], table_name(args.targets, args.images)
     for case in (case for case in CASES if case.target in args.targets):
         if lacking := [n for n in (*case.sources, case.target) if not (args.data / n / "index.csv").is_file()]:
             print(f"{case.start}: left out, {args.data} lacks {', '.join(lacking)}", flush=True)
@@ -161,10 +163,10 @@ def start_of(text: str) -> tuple[str, Path]:
     return case, Path(model)
 
 
-def table_name(targets: Sequence[str]) -> str:
-    """Name of the table's files, with the targets when they are a part."""
+def table_name(targets: Sequence[str], images: Sequence[int] = ()) -> str:
+    """Name of the table's files, with the targets and numbers of images when they are a part."""
     part = [case.target for case in CASES if case.target in targets]
-    return "-".join(["finetune_gain", *(part if len(part) < len(CASES) else [])])
+    return "-".join(["finetune_gain", *(part if len(part) < len(CASES) else []), *map(str, images)])
 
 
 def measure(case: Case, args: argparse.Namespace) -> Iterator[Measured]:
@@ -172,7 +174,8 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[Measured]:
     out, small = args.output, args.small
     target = renamed(read_dataset(args.data / case.target), dict(case.renamed))
     start, sources = start_model(case, args), sources_of(case, args)
-    for images in case.images[:1] if small else case.images:
+    wanted = [images for images in case.images if images in args.images or not args.images]
+    for images in wanted[:1] if small else wanted:
         for draw in range(1 if small else args.draws):
             folder = out / f"{case.target}-{images}-{draw}"
             tuned_on, rest = split_target(target, shared(target, sources), images, draw, folder, small)

@@ -104,6 +104,14 @@ def test_large_or_missing_structures_need_no_second_look():
     assert find_focus(np.zeros((100, 200), np.uint8), TASK, DISC) is None
 
 
+def test_strays_do_not_count_but_parts_of_like_size_do():
+    disc = with_block((200, 300), (90, 100), (150, 170))
+    alone = find_focus(disc, TASK, DISC)
+    assert find_focus(disc + with_block((200, 300), (10, 14), (280, 290)), TASK, DISC) == alone  # 40 of 200 pixels
+    both = find_focus(disc + with_block((200, 300), (120, 130), (150, 155)), TASK, DISC)  # 50 of 200
+    assert both == Box(70, 120, 150, 200)  # extent 40, centre (110, 160)
+
+
 def test_only_the_named_structures_count():
     mask = with_block((100, 100), (50, 60), (50, 60), number=2) + with_block((100, 100), (0, 90), (0, 40))
     assert find_focus(mask, TASK, Focus(structures=("cup",))) is not None

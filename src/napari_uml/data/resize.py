@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from napari_uml.data.view import LUMINANCE
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_uml.config import Focus, Task
+
+
+STRAY = 0.25
+"""Parts with a smaller share of the pixels of the largest part are strays."""
 
 
 def as_channels(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
@@ -60,12 +65,16 @@ def find_focus(mask: NDArray[np.uint8], task: Task, focus: Focus) -> Box | None:
     Returns
     -------
     A square of `crop_factor` times the larger extent of the structures, around their centre and moved inside the
-    image; no larger than the image's shorter side.
+    image; no larger than the image's shorter side. Parts that are small beside the largest one are strays and do not
+    count.
     """
     numbers = [number for name in focus.structures for number in task.members(name)]
-    rows, columns = np.nonzero(np.isin(mask, numbers))
-    if rows.size == 0:
+    parts, count = ndimage.label(np.isin(mask, numbers), structure=np.ones((3, 3)))
+    if count == 0:
         return None
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0  # what is around them
+    rows, columns = np.nonzero((sizes >= STRAY * sizes.max())[parts])
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
     if extent >= focus.trigger * min(mask.shape):
         return None
