@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_uml.evaluation import bootstrap
-from napari_uml.evaluation.bootstrap import divide, drawn_mean, interval, resample
+from napari_uml.evaluation.bootstrap import divide, drawn_mean, interval, resample, share_interval
 
 
 def draws(groups: list[str], resamples: int = 200, seed: int = 0) -> np.ndarray:
@@ -64,3 +64,11 @@ def test_interval_leaves_out_undefined_resamples() -> None:
 def test_division_by_zero_is_undefined_without_a_warning() -> None:
     assert np.isnan(divide(np.array([1.0]), np.array([0.0]))).all()
     assert np.isnan(drawn_mean(np.zeros((1, 2)), np.array([1.0, 2.0]))).all()
+
+
+def test_no_error_among_twenty_is_no_proof_of_none() -> None:
+    low, high = share_interval(0.0, np.zeros(200), 20)
+    assert (low, high) == (0.0, pytest.approx(0.1684, abs=1e-4))  # Clopper and Pearson, tabulated
+    assert share_interval(1.0, np.ones(200), 20) == (pytest.approx(1 - 0.1684, abs=1e-4), 1.0)
+    some = np.linspace(0, 0.2, 200)
+    assert share_interval(0.1, some, 20) == interval(0.1, some)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    {"errors", "config", "results", "calibration", "familiarity", "files"},
+    {"errors", "config", "results", "calibration", "familiarity", "files", "shell"},
     {"nn", "baselines", "data", "weights"},
     {"training", "inference", "evaluation"},
     {"widgets", "cli", "__main__"},

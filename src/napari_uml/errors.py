@@ -21,10 +21,18 @@ EXPECTED: Final = {
 }
 """What pydantic's errors mean, by their types; the others speak for themselves."""
 LONGEST = 60
+LITTLE_MEMORY: Final = ("allocate memory", "out of memory", "not enough memory")
+"""What a `RuntimeError` of torch says when it is about memory: CPU on Linux, MPS, CPU on Windows."""
 
 
 class UMLError(Exception):
     """Anything that a user can do something about; its text is one sentence fit to be shown as it is."""
+
+
+def is_about_memory(error: Exception) -> bool:
+    """Whether an error of Python, torch or the system says that memory is short."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or any(words in str(error) for words in LITTLE_MEMORY)
 
 
 def validation_problems(error: ValidationError) -> list[str]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from napari_uml.errors import UMLError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+
+ATTEMPTS: Final = 20
+PAUSE: Final = 0.1
+"""Seconds between attempts to replace a file that another program holds."""
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -36,7 +42,9 @@ def check_writable(folder: Path) -> None:
     UMLError
         When the folder, or the one that it is to be made in, is none or is read-only.
     """
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    there = next((parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists()), None)
+    if there is None:
+        raise UMLError(f"Expected a folder to write into, the drive of {folder} is not there; connect it.")
     if not there.is_dir():
         raise UMLError(f"Expected a folder to write into, {there} is a file; choose another one.")
     if not os.access(there, os.W_OK):
@@ -103,6 +111,18 @@ def _beside(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         yield part
-        part.replace(path)
+        _replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Put a file in the place of another; on Windows a virus scanner or an indexer may hold that for a moment."""
+    for _ in range(ATTEMPTS if os.name == "nt" else 0):
+        try:
+            part.replace(path)
+        except PermissionError:
+            time.sleep(PAUSE)
+        else:
+            return
+    part.replace(path)

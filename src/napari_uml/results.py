@@ -327,6 +327,8 @@ def stack_predictions(slices: Sequence[Prediction]) -> Prediction:
         opinions=tuple(o for s in slices for o in s.opinions),
         looked_at=tuple(box for s in slices for box in s.looked_at),
         seconds=sum(s.seconds for s in slices),
+        device=slices[-1].device,  # a GPU whose memory was used up gave way to the CPU
+        precision=slices[-1].precision,
         details=_stack_details([s.details for s in slices]),
         unlike=tuple(one for s in slices for one in s.unlike),
     )

@@ -39,7 +39,8 @@ def simulated(n: int, scale: float = 1.0, pixels: int = 200, seed: int = 0) -> l
     answers = []
     for i in range(n):
         of_pixels, truth = evidence_and_truth(pixels)
-        answers.append(Answer(f"g{i}", evidence[i], int(label[i]), PixelAnswers(of_pixels, of_pixels.argmax(1), truth)))
+        drawn = PixelAnswers(of_pixels, of_pixels.argmax(1), truth)
+        answers.append(Answer(f"g{i}", evidence[i], int(label[i]), drawn, drawn))
     return answers
 
 
@@ -174,14 +175,14 @@ def test_pixels_of_an_image_count_for_one_and_have_a_map_each_structure() -> Non
 
 def test_images_without_class_or_mask_take_part_in_what_they_can() -> None:
     answers = simulated(30)
-    some = [Answer(a.group, a.class_evidence, a.label if i < 20 else None, None) for i, a in enumerate(answers)]
+    some = [Answer(a.group, a.class_evidence, a.label if i < 20 else None, None, None) for i, a in enumerate(answers)]
     found = calibrate(some, TASK, dataset="Sim", split="val")
     assert found.n == len(class_answers(some).truth) == 20
     assert (found.pixel_scale, found.structures, found.contours) == (None, {}, {})
 
 
 def test_nothing_to_fit_on_is_refused() -> None:
-    unlabelled = [Answer("g", np.ones(2), None, None)]
+    unlabelled = [Answer("g", np.ones(2), None, None, None)]
     with pytest.raises(ValueError, match="with a class in Sim, val"):
         calibrate(unlabelled, TASK, dataset="Sim", split="val")
     with pytest.raises(ValueError, match="target risk"):
@@ -189,7 +190,7 @@ def test_nothing_to_fit_on_is_refused() -> None:
 
 
 def test_one_group_has_neither_intervals_nor_folds() -> None:
-    alike = [Answer("g", a.class_evidence, a.label, a.pixels) for a in simulated(20)]
+    alike = [Answer("g", a.class_evidence, a.label, a.pixels, a.outline) for a in simulated(20)]
     found = calibrate(alike, TASK, dataset="Sim", split="val")
     assert (found.folds, found.figures) == (0, {})
     assert found.class_scale.low is None

@@ -16,9 +16,9 @@ from tests.tiny import tiny_dataset
 from napari_uml.calibration import Calibration, Knot
 from napari_uml.data.dataset import read_dataset, read_pair
 from napari_uml.data.view import network_view
-from napari_uml.evaluation.familiar import Looks, fit_familiarity, looks_at, mirrored, reach_of
+from napari_uml.evaluation.familiar import Looks, fit_familiarity, looked_at, looks_at, mirrored, reach_of
 from napari_uml.familiarity import DETAIL, LIGHT, STATISTICS, Familiarity, FeatureSpace, picture_statistics
-from napari_uml.inference.likeness import is_unlike, unlike_training
+from napari_uml.inference.likeness import DO_NOT_RELY, is_unlike, unlike_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,3 +217,19 @@ def test_errors_that_were_measured_on_images_further_away_are_known_of_such(data
 def test_too_few_images_are_refused(dataset: Dataset) -> None:
     with pytest.raises(ValueError, match="got 8 and 0"):
         fitted(replace(dataset, records=dataset.of_split("train")))
+
+
+def test_images_that_nobody_annotated_are_no_training_images(dataset: Dataset) -> None:
+    bare = replace(dataset.records[0], image="images/bare.png", mask="", label="", split="train")
+    grown = replace(dataset, records=(*dataset.records, bare))
+    assert looked_at(grown, "train") == dataset.of_split("train")
+
+
+def test_an_image_within_the_reach_of_the_calibration_gets_no_warning(dataset: Dataset) -> None:
+    pixels = 1 - read_pair(dataset, dataset.of_split("val")[0])[0]
+    model = info().model_copy(update={"familiarity": fitted(dataset)})
+    assert any(DO_NOT_RELY in sentence for sentence in unlike_training(pixels, model))
+    knots = (Knot(uncertainty=0.5, chance=0.1, low=0.0, high=0.2),)
+    reaching = Calibration(dataset="x", split="val", n=9, knots=knots, referral_threshold=0.5, reach=1e6)
+    known = unlike_training(pixels, model.model_copy(update={"calibration": reaching}))
+    assert not any(DO_NOT_RELY in sentence for sentence in known)

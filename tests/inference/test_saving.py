@@ -104,6 +104,21 @@ def test_labels_of_a_volume_lie_on_its_voxels_in_its_own_orientation(
     np.testing.assert_array_equal(np.asarray(labels.dataobj), scaled > scaled.mean())
 
 
+def test_nothing_of_an_earlier_answer_stays_but_the_image_itself(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction]
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 200, (9, 7, 4)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "labels.nii.gz")  # of a name that results have, too
+    image = read_image(tmp_path / "labels.nii.gz")
+    mask = (image.pixels > image.pixels.mean()).astype(np.uint8)
+    save(tmp_path / "out", image, make_prediction(mask), info)
+    assert (tmp_path / "out" / "labels.nii.gz").exists()
+    save(tmp_path / "out", image, make_prediction(mask[2]), info, overwrite=True, slice_number=2)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == []
+    save(tmp_path, image, make_prediction(mask[2]), info, overwrite=True, slice_number=2)
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "labels.nii.gz").get_fdata(), voxels)
+
+
 def test_single_slice_of_a_volume_has_no_volume_of_labels(
     tmp_path: Path,
     info: WeightsInfo,

@@ -138,3 +138,16 @@ def test_lost_data_set_is_named(make_run: MakeRun, blobs: Path) -> None:
     with pytest.raises(DatasetError, match=str(blobs)):
         export_run(run)
     assert not (run / "model.safetensors").exists()
+
+
+def test_a_process_that_ends_while_the_gate_is_fitted_leaves_a_model(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = make_run()
+    monkeypatch.setattr("napari_uml.training.export.fit_familiarity", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run)
+    assert read_info(run / MODEL).familiarity is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +18,16 @@ from napari_uml.files import replacing
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.commands import run_command
 from napari_uml.training.events import RunEnded, StepDone
-from napari_uml.training.run_state import RunState, is_alive, mark_begun, mark_ended, read_state, unfinished_runs
+from napari_uml.training.run_state import (
+    STATE,
+    RunState,
+    epochs_done,
+    is_alive,
+    mark_begun,
+    mark_ended,
+    read_state,
+    unfinished_runs,
+)
 from napari_uml.training.supervise import TrainingProcess
 
 if TYPE_CHECKING:
@@ -209,3 +220,31 @@ def test_another_process_with_the_same_number_is_not_the_one(script: Script) -> 
 def test_damaged_state_is_like_none(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{")
     assert read_state(tmp_path) is None
+
+
+def test_a_run_that_another_process_trains_is_refused(tmp_path: Path) -> None:
+    state = RunState(pid=os.getppid(), began=time.time())
+    (tmp_path / STATE).write_text(state.model_dump_json())
+    with pytest.raises(UMLError, match=f"Process {os.getppid()} trains in .* now; stop it first"):
+        mark_begun(tmp_path)
+    assert read_state(tmp_path) == state
+
+
+def test_curves_that_a_spreadsheet_saved_in_its_own_form_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").touch()
+    (tmp_path / "curves.csv").write_text("epoch;loss/total\n1;0,5\n")
+    assert epochs_done(tmp_path) == 0
+
+
+def test_a_process_that_cannot_be_asked_to_stop_is_ended(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: object, __: int) -> None:
+        raise OSError(6, "The handle is invalid")  # Windows, without a console
+
+    monkeypatch.setattr(subprocess.Popen, "send_signal", refused)
+    process = TrainingProcess(tmp_path / "run", [], script("import time; time.sleep(60)"))
+    monkeypatch.setattr(process, "kill", lambda: os.kill(process.pid, signal.SIGKILL))
+    process.stop(grace=0.1)
+    assert list(process.events()) == []
+    assert process.outcome().was_late

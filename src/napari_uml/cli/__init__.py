@@ -6,6 +6,7 @@ inside the function, so that `napari-uml --help` answers at once.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 not agreed, 2 wrong input, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in given
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows may lack the letters of a file's name
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=[a for a in given if a != DEBUG] or ["--help"], standalone_mode=False)
     except EXPECTED_ERRORS as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import typer
 
 from napari_uml.cli.common import INTERRUPTED, ending_like_ctrl_c, progress_bar
 from napari_uml.data.dataset import read_dataset
+from napari_uml.shell import shell_line
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.curves import add_epoch, draw_curves
 from napari_uml.training.events import EpochDone, EventWriter, RunEnded, RunStarted, StepDone
@@ -72,7 +72,7 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
         mark_ended(run, watch.ended)
         writer.write(RunEnded(reason=watch.ended, model=model))
     if watch.ended == "interrupted":
-        again = shlex.join(["napari-uml", "train", "--resume", "-o", str(run)])
+        again = shell_line(["napari-uml", "train", "--resume", "-o", str(run)])
         typer.echo(f"napari-uml: interrupted after epoch {watch.epoch}; to go on: {again}", err=True)
         sys.exit(INTERRUPTED)  # typer.Exit would make `main` say it again
     typer.echo(f"{watch.ended}; the best epoch is {run / MODEL}, the curves are {run / PICTURE}", err=True)
@@ -116,7 +116,10 @@ class _Watch:
 
     def _report(self, report: EpochReport) -> None:
         self.epoch, self.ended = report.epoch, report.stopped
-        add_epoch(self._run / CURVES, report)
+        try:
+            add_epoch(self._run / CURVES, report)
+        except OSError as error:  # a spreadsheet holds it: no reason to end the training
+            typer.echo(f"{CURVES} lacks epoch {report.epoch}: {error.strerror or error}; close it elsewhere.", err=True)
         self._writer.write(EpochDone(report=report))
         typer.echo(epoch_line(report), err=True)
 

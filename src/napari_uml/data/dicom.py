@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,31 @@ class Frame:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark after its preamble of 128 bytes."""
+    """Whether a file has DICOM's mark after its preamble of 128 bytes.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder by name; what cannot be read, as a file that another program holds, is none of them.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be read.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        with suppress(PermissionError):
+            if path.is_file() and is_dicom(path):
+                found.append(path)
+    return found
 
 
 def each_of_a_series_of_its_own(files: Sequence[Path]) -> list[Path]:
@@ -103,7 +126,7 @@ def _errors(pydicom: Any) -> tuple[type[Exception], ...]:
 
 def _read_headers(path: Path, pydicom: Any) -> list[tuple[Path, Header]]:
     is_folder = path.is_dir()
-    files = sorted(p for p in path.iterdir() if p.is_file() and is_dicom(p)) if is_folder else [path]
+    files = dicom_files(path) if is_folder else [path]
     read = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
     found = [(file, header) for file, header in read if "Rows" in header and "Columns" in header]
     if is_folder:  # a segmentation of the series may lie beside it

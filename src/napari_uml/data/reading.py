@@ -106,15 +106,15 @@ def images_in(path: Path) -> list[Path]:
     Raises
     ------
     ImageError
-        When the folder, or a file in it, cannot be read.
+        When the folder, or the header of a DICOM file in it, cannot be read.
     """
-    from napari_uml.data.dicom import each_of_a_series_of_its_own, is_dicom
+    from napari_uml.data.dicom import dicom_files, each_of_a_series_of_its_own
 
     if not path.is_dir():
         return [path]
     try:
         files = [file for file in sorted(path.iterdir()) if file.is_file()]
-        scans = [file for file in files if is_dicom(file)]
+        scans = dicom_files(path)
     except OSError as error:
         raise ImageError(f"{path.name}: expected a folder that can be read, got: {error}. Check it.") from error
     apart = each_of_a_series_of_its_own(scans)

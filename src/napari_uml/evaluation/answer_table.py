@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.calibration import Estimate
-from napari_uml.evaluation.bootstrap import drawn_mean, interval, resample
+from napari_uml.evaluation.bootstrap import drawn_mean, interval, resample, share_interval
 from napari_uml.evaluation.evidence_scale import best_scales, loss_table
 
 if TYPE_CHECKING:
@@ -66,15 +66,22 @@ class AnswerTable:
     def mean(self, values: NDArray[np.bool_], used: NDArray[np.bool_], seed: int) -> Estimate:
         """Share of True among the values (N,) that are used."""
         return estimate(
-            lambda draws: drawn_mean(draws[:, used], values[used].astype(np.float64)), self.groups, seed, RESAMPLES
-        )
+            lambda draws: drawn_mean(draws[:, used], values[used].astype(np.float64)), self.groups, seed, RESAMPLES,
+            share_of=len(np.unique(self.groups[used])),
+        )  # fmt: skip
 
 
-def estimate(statistic: Statistic, groups: NDArray[np.str_], seed: int, resamples: int) -> Estimate:
-    """A statistic of (R, N) draws on the answers as they are, with its bootstrap interval over their groups."""
+def estimate(statistic: Statistic, groups: NDArray[np.str_], seed: int, resamples: int, share_of: int = 0) -> Estimate:
+    """A statistic of (R, N) draws on the answers as they are, with its bootstrap interval over their groups.
+
+    One that is a share of some groups (`share_of`) has an interval even where it is 0 or 1.
+    """
     value = float(statistic(np.ones((1, len(groups))))[0])
     drawn = [statistic(draws) for draws in resample(groups, resamples, seed)]
-    ends = interval(value, np.concatenate(drawn)) if drawn and len(np.unique(groups)) > 1 else None
+    ends = None
+    if drawn and len(np.unique(groups)) > 1:
+        resampled = np.concatenate(drawn)
+        ends = share_interval(value, resampled, share_of) if share_of else interval(value, resampled)
     low, high = ends or (None, None)
     return Estimate(value=value, low=low, high=high)
 

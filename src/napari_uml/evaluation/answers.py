@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PIXELS = 2048
 """Pixels drawn from an image: its pixels are alike, more of them say little more."""
+OUTLINE_PIXELS = 16 * PIXELS
+"""Drawn for the outlines of structures, of which some take less than a hundredth of the image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,14 +58,15 @@ class Answer:
         (K,) evidence of every class.
     label
         True class, 0..K-1; None: not annotated.
-    pixels
-        None: no pixel is annotated, or the mask does not rest on evidence.
+    pixels, outline
+        Few pixels, and many; None: none is annotated, or the mask does not rest on evidence.
     """
 
     group: str
     class_evidence: NDArray[np.float64]
     label: int | None
     pixels: PixelAnswers | None
+    outline: PixelAnswers | None
 
 
 def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Split, seed: int = 0) -> Iterator[Answer]:
@@ -94,12 +97,13 @@ def read_answers(predictor: UMLPredictor, datasets: Sequence[Dataset], split: Sp
     for dataset in datasets:
         for record in dataset.of_split(split):
             image, mask = read_pair(dataset, record)
-            prediction = predictor.predict(image)
+            prediction, truth = predictor.predict(image), renumbered(mask, dataset.info, task)
             yield Answer(
                 group=f"{dataset.info.name}/{record.group or record.image}",
                 class_evidence=prediction.opinion.evidence,
                 label=task.cls_classes.index(record.label) if record.label else None,
-                pixels=draw_pixels(prediction, renumbered(mask, dataset.info, task), generator),
+                pixels=draw_pixels(prediction, truth, generator, PIXELS),
+                outline=draw_pixels(prediction, truth, generator, OUTLINE_PIXELS),
             )
 
 
@@ -110,15 +114,15 @@ def gives_class_evidence(info: WeightsInfo) -> bool:
 
 
 def draw_pixels(
-    prediction: Prediction, true_mask: NDArray[np.uint8] | None, generator: np.random.Generator
+    prediction: Prediction, true_mask: NDArray[np.uint8] | None, generator: np.random.Generator, most: int
 ) -> PixelAnswers | None:
-    """At most `PIXELS` pixels whose truth is known; None when there is none, or no mask that rests on evidence."""
+    """At most so many pixels whose truth is known; None when there is none, or no mask that rests on evidence."""
     if "mask" not in prediction.answers or prediction.measure != "vacuity":
         return None
     known = np.flatnonzero(true_mask != IGNORE) if true_mask is not None else np.empty(0, dtype=np.intp)
     if true_mask is None or not known.size:
         return None
-    chosen = generator.choice(known, min(PIXELS, known.size), replace=False)
+    chosen = generator.choice(known, min(most, known.size), replace=False)
     names = len(prediction.structure_names)
     belief = prediction.pixel_belief.reshape(names, -1)[:, chosen].T.astype(np.float64)
     u = prediction.pixel_uncertainty.ravel()[chosen].astype(np.float64)

@@ -79,3 +79,15 @@ def interval(value: float, resampled: Array, coverage: float = 0.95) -> tuple[fl
         return None
     low, high = np.quantile(defined, [(1 - coverage) / 2, (1 + coverage) / 2])
     return min(value, float(low)), max(value, float(high))
+
+
+def share_interval(value: float, resampled: Array, n: int, coverage: float = 0.95) -> tuple[float, float] | None:
+    """`interval` of a share of `n` groups; one of 0 or 1, which every resample has, too, gets the exact one.
+
+    No error among n is no proof of none: Clopper and Pearson's interval then ends at 1 - ((1 - coverage) / 2)^(1/n).
+    """
+    ends = interval(value, resampled, coverage)
+    if ends is None or ends[0] != ends[1] or value not in (0, 1):
+        return ends
+    far = ((1 - coverage) / 2) ** (1 / n)
+    return (far, 1.0) if value == 1 else (0.0, 1 - far)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_uml.calibration import Contours, Knot
     from napari_uml.config import Task
     from napari_uml.evaluation.answer_table import AnswerTable
-    from napari_uml.evaluation.answers import Answer
+    from napari_uml.evaluation.answers import Answer, PixelAnswers
     from napari_uml.evaluation.bootstrap import Array
 
 PIXEL_BINS = 10
@@ -84,17 +84,18 @@ def calibrate(
         folds=folds,
         class_set_threshold=class_set_threshold(p),
         set_coverage=COVERAGE,
-        **({} if annotated is None else _of_pixels(annotated, task, seed)),
+        **({} if annotated is None else _of_pixels(annotated, answers, task, seed)),
     )
 
 
-def _of_pixels(pixels: AnswerTable, task: Task, seed: int) -> dict[str, Any]:
+def _of_pixels(pixels: AnswerTable, answers: Sequence[Answer], task: Task, seed: int) -> dict[str, Any]:
     """The fields of a `Calibration` that speak of pixels."""
     scale = pixels.scale(seed)
+    outlines = [answer.outline for answer in answers if answer.outline is not None]
     return {
         "pixel_scale": scale,
         "structures": pixel_maps(pixels, scale.value, task, seed),
-        "contours": contours(pixels, scale.value, task),
+        "contours": contours(outlines, scale.value, task),
     }
 
 
@@ -116,16 +117,16 @@ def pixel_maps(pixels: AnswerTable, scale: float, task: Task, seed: int) -> dict
     return maps
 
 
-def contours(pixels: AnswerTable, scale: float, task: Task) -> dict[str, Contours]:
+def contours(images: Sequence[PixelAnswers], scale: float, task: Task) -> dict[str, Contours]:
     """Nested outlines of every structure and union with enough images."""
-    p, fitted = probabilities(pixels.evidence, scale), {}
-    starts = np.flatnonzero(np.diff(pixels.image, prepend=-1))[1:]
+    probability, fitted = [probabilities(image.evidence, scale) for image in images], {}
     for name in task.structures:
         members = list(task.members(name))
-        inside = np.isin(pixels.truth, members)
-        each = zip(np.split(p[:, members].sum(axis=1), starts), np.split(inside, starts), strict=True)
-        limits = [limit for limit in (outline_limits(*image) for image in each) if limit is not None]
-        found = fit_contours(limits)
+        each = (
+            outline_limits(p[:, members].sum(axis=1), np.isin(image.truth, members))
+            for p, image in zip(probability, images, strict=True)
+        )
+        found = fit_contours([limits for limits in each if limits is not None])
         if found is not None:
             fitted[name] = found
     return fitted

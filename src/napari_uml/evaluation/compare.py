@@ -85,6 +85,7 @@ def compare(
         difference = {name: metric for name, metric in difference.items() if name not in FLATTERED}
     if architecture_of(before.info.config).measure != architecture_of(after.info.config).measure:
         difference = {name: metric for name, metric in difference.items() if name not in UNCERTAINTIES}
+    difference = {name: metric for name, metric in difference.items() if name in record.metrics}  # in what is annotated
     return Comparison(before=record_of(old, before, dataset, split), after=record, difference=difference)
 
 

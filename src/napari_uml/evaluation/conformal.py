@@ -39,7 +39,9 @@ def class_set_threshold(true_probability: Array) -> float:
 
 
 def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float = SPARED) -> tuple[float, float] | None:
-    """The least inner and the greatest outer threshold that hold for one image (see `Contours`); None without truth.
+    """The least inner and the greatest outer threshold that hold for one image (see `Contours`).
+
+    None where the structure is not there, or has so few of the pixels that one of them is more than may be spared.
 
     Parameters
     ----------
@@ -50,9 +52,9 @@ def outline_limits(probability: Array, inside: NDArray[np.bool_], spared: float 
     spared
         Share of the structure's size.
     """
-    if not inside.any():
-        return None
     allowed = int(spared * inside.sum())
+    if not inside.any() or (spared and not allowed):
+        return None
     outside = np.sort(probability[~inside])[::-1]
     inner = float(np.nextafter(outside[allowed], 2)) if len(outside) > allowed else 0.0
     return min(inner, 1.0), float(np.sort(probability[inside])[allowed])

@@ -71,7 +71,7 @@ def _class_figures(answers: AnswerTable, parts: Sequence[frozenset[str]], seed: 
         fitted, others = answers.part(~judged), answers.part(judged)
         scale = fitted.scale(seed, resamples=0).value
         u = uncertainties(fitted.evidence, scale)
-        knots = fit_map(u, fitted.wrong, fitted.groups, resamples=0)
+        knots = fit_map(u, fitted.wrong, fitted.groups, guessed=1 - 1 / answers.evidence.shape[1], resamples=0)
         p[judged] = probabilities(others.evidence, scale)
         chance[judged] = chances(knots, uncertainties(others.evidence, scale))[0]
     plain, rows, correct = probabilities(answers.evidence, 1.0), np.arange(n), ~answers.wrong

@@ -159,8 +159,11 @@ def reach_of(datasets: Sequence[Dataset], predictor: UMLPredictor, split: Split)
 
 
 def looked_at(dataset: Dataset, split: Split) -> tuple[Record, ...]:
-    """The images of a split, or `MOST_IMAGES` spread evenly over them."""
-    records = dataset.of_split(split)
+    """The images of a split, or `MOST_IMAGES` spread evenly over them; of `train` those that are annotated.
+
+    Nothing is learnt from the others.
+    """
+    records = dataset.annotated(split) if split == "train" else dataset.of_split(split)
     return records[:: -(-len(records) // MOST_IMAGES) or 1]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.evaluation import classification, segmentation, uncertainty
-from napari_uml.evaluation.bootstrap import Array, Statistic, drawn_mean, interval, resample
+from napari_uml.evaluation.bootstrap import Array, Statistic, drawn_mean, interval, resample, share_interval
 from napari_uml.evaluation.measure import class_numbers
 from napari_uml.evaluation.record import Metric
 from napari_uml.evaluation.scores import cup_disc_ratio
@@ -117,7 +117,7 @@ def _record(figures: Iterable[_Figure], groups: NDArray[np.str_], resamples: int
     for draws in resample(groups, resamples, seed):
         for f in figures:
             blocks[f.name].append(f.on(draws))
-    return {f.name: _metric(values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
+    return {f.name: _metric(f, values[f.name], np.concatenate(blocks[f.name]), groups[f.used]) for f in figures}
 
 
 def _shared(task: Task, other: Task) -> Task:
@@ -135,19 +135,34 @@ def _ratio_parts(task: Task) -> list[set[str]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Figure:
-    """A named statistic and which (N,) of the images take part in it; of a mean the values (N,), too."""
+    """A named statistic of images.
+
+    Attributes
+    ----------
+    name, used, statistic
+        Its name, which (N,) of the images take part in it, and what it is of draws of these.
+    values
+        (N,) of a mean.
+    share_of
+        Of a share: which of those that take part it is a share of.
+    """
 
     name: str
     used: NDArray[np.bool_]
     statistic: Statistic
     values: Array | None = None
+    share_of: NDArray[np.bool_] | None = None
 
     def on(self, draws: Array) -> Array:
         return self.statistic(draws[:, self.used])
 
 
-def _metric(value: float, resampled: Array, groups: NDArray[np.str_]) -> Metric:
-    ends = interval(value, resampled) if len(np.unique(groups)) > 1 else None
+def _metric(figure: _Figure, value: float, resampled: Array, groups: NDArray[np.str_]) -> Metric:
+    ends = None
+    if len(np.unique(groups)) > 1 and figure.share_of is None:
+        ends = interval(value, resampled)
+    elif len(np.unique(groups)) > 1:
+        ends = share_interval(value, resampled, len(np.unique(groups[figure.share_of])))
     low, high = ends or (None, None)
     return Metric(value=value, low=low, high=high, n=len(groups))
 
@@ -214,7 +229,8 @@ def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], t
     predicted = p.argmax(axis=1)
     wrong = predicted != label
     chosen = {"label": label, "predicted": predicted}
-    yield figure("acc", statistic=partial(classification.accuracy, **chosen))
+    everyone = np.ones(len(label), dtype=bool)
+    yield figure("acc", statistic=partial(classification.accuracy, **chosen), share_of=everyone)
     yield figure("balanced_acc", statistic=partial(classification.balanced_accuracy, **chosen))
     yield figure("f1_weighted", statistic=partial(classification.f1_weighted, **chosen))
     yield figure("auc", statistic=partial(classification.macro_auroc, label=label, probability=p))
@@ -222,7 +238,7 @@ def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], t
         against_rest = {"score": p[:, k], "positive": label == k}
         yield figure(f"auc/{name}", statistic=partial(classification.auroc, **against_rest))
         at_85 = partial(classification.sensitivity_at_specificity, **against_rest, specificity=0.85)
-        yield figure(f"sens_at_85_spec/{name}", statistic=at_85)
+        yield figure(f"sens_at_85_spec/{name}", statistic=at_85, share_of=label == k)
     ece = partial(uncertainty.calibration_error, confidence=p.max(axis=1), correct=~wrong)
     yield figure("ece", statistic=ece)
     adaptive = partial(uncertainty.adaptive_calibration_error, confidence=p.max(axis=1), correct=~wrong)
@@ -231,5 +247,6 @@ def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], t
     yield figure("nll", statistic=partial(drawn_mean, values=nll))
     yield figure("brier", statistic=partial(drawn_mean, values=brier))
     yield figure("aurc", statistic=partial(uncertainty.risk_coverage_area, uncertainty=u, wrong=wrong))
-    yield figure("risk_at_80", statistic=partial(uncertainty.risk_at_coverage, uncertainty=u, wrong=wrong))
+    at_80 = partial(uncertainty.risk_at_coverage, uncertainty=u, wrong=wrong)
+    yield figure("risk_at_80", statistic=at_80, share_of=u <= np.quantile(u, 0.8))
     yield figure("auroc_misclassified", statistic=partial(classification.auroc, score=u, positive=wrong))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_uml.familiarity import Familiarity
     from napari_uml.weights import WeightsInfo
 
 DO_NOT_RELY: Final = "do not rely on the answer."
@@ -62,8 +63,13 @@ def is_unlike(view: NDArray[np.float32], features: NDArray[np.floating] | None, 
     info
         Of the model; False where it has no `familiarity`.
     """
-    gate, known = info.familiarity, info.calibration.reach if info.calibration else 0.0
-    return gate is not None and gate.distance(picture_statistics(view), features) > max(gate.threshold, known)
+    gate = info.familiarity
+    return gate is not None and gate.distance(picture_statistics(view), features) > _reach(gate, info)
+
+
+def _reach(gate: Familiarity, info: WeightsInfo) -> float:
+    """The distance up to which the model's errors are known."""
+    return max(gate.threshold, info.calibration.reach if info.calibration else 0.0)
 
 
 def _colour(view: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
@@ -88,7 +94,7 @@ def _distance(pixels: NDArray[np.float32], info: WeightsInfo) -> Iterator[str]:
         return
     gate = info.familiarity
     found = gate.distances(picture_statistics(network_view(pixels, info.image_size, info.task.channels)))
-    if max(found) > gate.threshold:
+    if max(found) > _reach(gate, info):
         parts = {found.everything: "", found.detail: "detail (sharpness, noise, contrast)", found.light: "brightness"}
         part = "" if found.everything > gate.threshold else parts[max(found)]
         what = f"The image's {part} is unlike that of" if part else "The image is unlike"

@@ -67,26 +67,29 @@ def read_look(
 
 def features_of(output: UMLOutput) -> NDArray[np.float64] | None:
     """The features (C,) of the first image; None of a network that gives none."""
-    return None if output.features is None else output.features[0].double().cpu().numpy()
+    return None if output.features is None else output.features[0].cpu().double().numpy()
 
 
-def placed(look: Look, box: Box | None, shape: tuple[int, ...], outside: NDArray[np.float32] | None) -> Look:
-    """A look at a rectangle laid on the whole image; around it background with the uncertainty `outside`, else 1.
+def placed(look: Look, box: Box | None, shape: tuple[int, ...], first: NDArray[np.float32] | None) -> Look:
+    """A look at a rectangle laid on the whole image; around it the mask is background.
 
-    Probabilities sum to 1 without the uncertainty: they are even where nobody looked.
+    Around it, u is that of a first look with the maps `first` (1 + Q, H, W), and the rest is belief in background;
+    probabilities, which sum to 1 without u, are those of the first look. Where nobody looked u is 1, no structure has
+    belief, and probabilities are even.
     """
     if box is None:
         return look
     mask = np.zeros(shape[:2], dtype=np.uint8)
     mask[box.slices] = look.mask
-    maps = np.zeros((look.maps.shape[0], *shape[:2]), dtype=np.float32)
-    maps[0] = 1.0 if outside is None else outside
-    if look.measure == "vacuity":
-        maps[1] = 1.0 - maps[0]
-    elif outside is None:
-        maps[1:] = 1.0 / len(maps[1:])
+    if first is None:
+        maps = np.zeros((look.maps.shape[0], *shape[:2]), dtype=np.float32)
+        maps[0] = 1.0
+        if look.measure != "vacuity":
+            maps[1:] = 1.0 / len(maps[1:])
     else:
-        maps[1] = 1.0
+        maps = first.copy()
+        if look.measure == "vacuity":
+            maps[1], maps[2:] = 1.0 - maps[0], 0.0
     maps[:, *box.slices] = look.maps
     details = look.details and _placed_details(look.details, box, shape)
     return replace(look, mask=mask, maps=maps, details=details)
@@ -123,7 +126,7 @@ def _opinion(output: UMLOutput, names: tuple[str, ...], scale: float) -> Opinion
     if output.class_evidence is not None:
         return Opinion.from_evidence(names, scale * output.class_evidence[0].float().cpu().numpy())
     if output.class_logits is not None:
-        return Opinion.from_probability(names, output.class_logits[0].double().softmax(0).cpu().numpy())
+        return Opinion.from_probability(names, output.class_logits[0].cpu().double().softmax(0).numpy())
     return Opinion.from_evidence(names, np.zeros(len(names)))
 
 

@@ -13,7 +13,7 @@ import torch
 from napari_uml.data.resize import as_channels, find_focus, to_input
 from napari_uml.data.scaling import check_pixels
 from napari_uml.data.view import in_unit
-from napari_uml.errors import DeviceError, MemoryLimitError
+from napari_uml.errors import DeviceError, MemoryLimitError, is_about_memory
 from napari_uml.inference.building import build_network
 from napari_uml.inference.corruptions import check_corruption, corrupt
 from napari_uml.inference.devices import Device, choose_device, choose_precision
@@ -232,7 +232,7 @@ class UMLPredictor:
         if second is not None:
             box = second
             look = self._look(self.network_input(pixels[box.slices], sigma, seed, corruption), box.shape, details)
-            answer = placed(look, box, pixels.shape, answer.maps[0])
+            answer = placed(look, box, pixels.shape, answer.maps)
         return Prediction(
             mask=answer.mask, pixel_belief=answer.maps[1:], pixel_uncertainty=answer.maps[0],
             opinions=(answer.opinion,), structure_names=self.info.task.seg_classes, looked_at=(box,),
@@ -296,10 +296,9 @@ def _part(image: NDArray[Any], roi: Box, stack: bool) -> NDArray[Any]:
 
 def _translated(error: RuntimeError | MemoryError, device: Device) -> Exception:
     """A `MemoryLimitError` for lack of memory, a `DeviceError` for another failure of a GPU, else the error itself."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
+    if is_about_memory(error):
         return MemoryLimitError(f"{device.description}: out of memory; close other programs or use a smaller image.")
     if device.name == "cpu":
         return error
-    reason = text.splitlines()[0] if text else type(error).__name__
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
     return DeviceError(f"{device.description} failed ({reason}); choose the CPU.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from napari_uml.shell import shell_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +50,7 @@ def as_command(recipe: Recipe, output: str) -> str:
     if settings.slice_number is not None:
         words += ["--slice", str(settings.slice_number)]
     words += ["--device", recipe.device, "--precision", recipe.precision]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return shell_line(words)
 
 
 def as_python(recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from napari_uml.files import refuse_existing, replacing
 from napari_uml.inference.overlay import write_overlay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def save_prediction(
     task
         Of the model.
     overwrite
-        Replace what is there.
+        Replace what is there; what an earlier answer had and this one has not goes.
 
     Raises
     ------
@@ -94,6 +95,8 @@ def save_prediction(
     else:
         write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
         write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
+    if overwrite:
+        _remove_others(folder, image, paths.values())
     write_overlay(paths[OVERLAY], image.pixels, prediction, task, title=_title(record), overwrite=True)
     for name, values in ((NIFTI_LABELS, prediction.mask), (NIFTI_UNCERTAINTY, prediction.pixel_uncertainty)):
         if name in paths:
@@ -157,6 +160,13 @@ def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: L
         path.unlink(missing_ok=True)  # of an earlier answer
         return f"no {DICOM_LABELS} was written. {error}"
     return ""
+
+
+def _remove_others(folder: Path, image: LoadedImage, kept: Iterable[Path]) -> None:
+    """Remove what an earlier answer about the image left and this one has not; the image itself stays."""
+    for path in {folder / name for name in file_names(image.path)} - set(kept):
+        if path.exists() and not path.samefile(image.path):
+            path.unlink()
 
 
 def _on_source(path: Path) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from napari_uml.baselines.registry import WAYS, looks_in_words
 from napari_uml.config import UMLConfig
 from napari_uml.inference.building import build_network
 from napari_uml.inference.predictor import UMLPredictor
+from napari_uml.shell import shell_line
 from napari_uml.weights import find_weights, load_tensors, read_info, sha256, user_folder
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def combine_weights(way: Way, models: Sequence[str | Path]) -> tuple[WeightsInfo
         "datasets": first.training.get("datasets") if same_data else None,
         "combined": [f"{i.name}, version {i.version}, SHA-256 {h}" for i, h in zip(infos, hashes, strict=True)],
         "earlier": list(dict.fromkeys(command for info in infos for command in info.commands)),
-        "command": shlex.join(["napari-uml", "models", "combine", way, *map(str, models)]),
+        "command": shell_line(["napari-uml", "models", "combine", way, *map(str, models)]),
     }
     gate = first.familiarity if same_data else None
     info = first.model_copy(

@@ -51,13 +51,13 @@ class Mixer(nn.Module):
         of_channels, of_pixels = self.attention(pixels, projection)
         matrix = of_channels[:, :, None] * projection  # (B, 2 * project, C)
         if isinstance(self.reduce, nn.Conv2d):
-            matrix = self.reduce.weight.flatten(1) @ matrix  # (B, width, C)
+            matrix = weights(self.reduce) @ matrix  # (B, width, C)
         mixed = (pixels @ matrix.mT) * (1 + of_pixels)  # (B, hw, width)
         return mixed.view(len(mixed), *features.shape[2:], -1).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
     def projection(self) -> Tensor:
         """The matrix (2 * project, C_c + C_s) that projects both encoders' features of a pixel and shuffles them."""
-        joined = torch.block_diag(self.project_class.weight.flatten(1), self.project_mask.weight.flatten(1))
+        joined = torch.block_diag(weights(self.project_class), weights(self.project_mask))
         return self.shuffle(joined[None, :, :, None])[0, :, :, 0]  # type: ignore[no-any-return]
 
 
@@ -93,7 +93,7 @@ class PolarisedAttention(nn.Module):
         -------
         z, (B, C), and g, (B, hw, 1), both between 0 and 1.
         """
-        query = functional.linear(pixels, self.channel_query.weight.flatten(1) @ projection, self.channel_query.bias)
+        query = functional.linear(pixels, weights(self.channel_query) @ projection, self.channel_query.bias)
         shares = torch.cat([query.softmax(dim=1), torch.full_like(query, 1 / query.shape[1])], dim=2).mT  # (B, 2, hw)
         means = shares.to(pixels.dtype) @ pixels @ projection.mT  # (B, 2, C), both in one pass over the pixels
         pooled, mean = means.unbind(dim=1)
@@ -102,3 +102,8 @@ class PolarisedAttention(nn.Module):
         weight = (q @ self.spatial_value.weight * z) @ projection  # (B, C_f)
         score = pixels @ weight[:, :, None] + (q @ self.spatial_value.bias)[:, None, None]
         return z, torch.sigmoid(score)
+
+
+def weights(convolution: nn.Conv2d) -> Tensor:
+    """The matrix (b, a) of a 1 x 1 convolution a -> b; its gradient lies in memory as that of the convolution would."""
+    return convolution.weight.permute(0, 2, 3, 1).flatten(1)

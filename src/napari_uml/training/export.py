@@ -11,7 +11,7 @@ from napari_uml import __version__
 from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import load_samples
 from napari_uml.errors import WeightsError
-from napari_uml.evaluation.familiar import fit_familiarity
+from napari_uml.evaluation.familiar import fit_familiarity, looked_at
 from napari_uml.inference.building import build_network
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint
@@ -37,7 +37,8 @@ INTENSITY_SIZE, INTENSITY_IMAGES = 64, 128
 def export_run(run: Path, destination: Path | None = None, *, version: str = "1", gate: bool = True) -> WeightsInfo:
     """Write the best epoch of a run as a weights file in half precision.
 
-    A file that is there already keeps its calibration when it has the same tensors.
+    A file that is there already keeps its calibration when it has the same tensors. The weights are written before the
+    gate is fitted, which can take minutes, and then again with it: a process that is ended meanwhile leaves a model.
 
     Parameters
     ----------
@@ -75,9 +76,12 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
         written_by=f"napari-uml {__version__}",
     )
     path = run / MODEL if destination is None else destination
-    familiarity = _gate([*own, *mixed], info, best.shown, last.train.device) if gate else None
-    info = info.model_copy(update={"familiarity": familiarity, **_fitted(path, best.shown)})
+    info = info.model_copy(update=_fitted(path, best.shown))
     save_weights(path, best.shown, info)
+    if gate and info.familiarity is None:
+        fitted = _gate([*own, *mixed], info, best.shown, last.train.device)
+        info = info.model_copy(update={"familiarity": fitted})
+        save_weights(path, best.shown, info)
     return info
 
 
@@ -105,14 +109,17 @@ def _fitted(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         former, same = read_info(path), same_tensors(path, tensors)
     except WeightsError:
         return {}
-    return {"calibration": former.calibration} if same else {}
+    if not same or former.calibration is None:
+        return {}
+    kept = {"calibration": former.calibration}
+    return {**kept, "familiarity": former.familiarity} if former.calibration.reach else kept  # measured with that gate
 
 
 def _gate(
     datasets: Sequence[Dataset], info: WeightsInfo, tensors: Mapping[str, torch.Tensor], device: str
 ) -> Familiarity | None:
     """The gate for unlike images; None with too few of them to make one."""
-    train, val = (sum(len(dataset.of_split(split)) for dataset in datasets) for split in ("train", "val"))
+    train, val = (sum(len(looked_at(dataset, split)) for dataset in datasets) for split in ("train", "val"))
     if train < 2 or not val:
         return None
     return fit_familiarity(datasets, UMLPredictor(info, build_network(info, tensors), device))

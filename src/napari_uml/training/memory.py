@@ -7,9 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import torch
-
-from napari_uml.errors import MemoryLimitError
+from napari_uml.errors import MemoryLimitError, is_about_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +21,6 @@ KEPT: Final = 2**31 - 1
 PAD: Final = 2**26
 """Bytes that are asked for at a time."""
 
-SAYINGS = ("allocate memory", "out of memory", "not enough memory")
-"""What a `RuntimeError` of torch says when it is about memory: CPU on Linux, MPS, CPU on Windows."""
-
 
 @contextmanager
 def memory_errors(config: TrainConfig) -> Iterator[None]:
@@ -33,8 +28,7 @@ def memory_errors(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        about_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not about_memory and not any(words in str(error) for words in SAYINGS):
+        if not is_about_memory(error):
             raise
         raise MemoryLimitError(
             f"The memory is too small for batches of {config.batch_size} images of {config.image_size} x "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,6 +12,7 @@ from napari_uml import __version__
 from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
 from napari_uml.errors import UMLError
 from napari_uml.files import make_folder, replacing
+from napari_uml.shell import shell_line
 from napari_uml.weights.info import NAME_PATTERN, in_short
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def first_start(plan: RunPlan) -> str:
 
 def command_line(datasets: Sequence[Path], options: Mapping[str, object]) -> str:
     """The `napari-uml train` command with these data sets and options, ready to be pasted into a shell."""
-    return shlex.join(["napari-uml", "train", *command_words(datasets, options)])
+    return shell_line(["napari-uml", "train", *command_words(datasets, options)])
 
 
 def command_words(datasets: Sequence[Path], options: Mapping[str, object]) -> list[str]:

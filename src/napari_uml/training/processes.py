@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -135,6 +136,8 @@ def together(size: int, follow: Callable[..., None], arguments: Sequence[Any]) -
     if size == 1:
         yield None
         return
+    if sys.platform == "win32":
+        os.environ.setdefault("USE_LIBUV", "0")  # PyTorch's wheels for Windows lacked it up to 2.6
     others: list[SpawnProcess] = []
     port, threads = _free_port(), torch.get_num_threads()
     atexit.register(_end, others)  # for a caller that exits without closing the generator

@@ -18,7 +18,7 @@ from napari_uml.evaluation.comparison import COMPARISON
 from napari_uml.files import write_atomic
 from napari_uml.training.curves import read_curves
 from napari_uml.training.plan import CURVES, LAST, MODEL, PLAN, RunPlan, read_plan
-from napari_uml.weights.registry import cache_folder
+from napari_uml.weights.registry import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class FoundRun:
 
 def runs_folder() -> Path:
     """The folder of the runs that docks start, beside the user's models; it may not exist yet."""
-    return cache_folder() / "runs"
+    return data_folder() / "runs"
 
 
 def new_run_folder(name: str) -> Path:
@@ -86,7 +86,16 @@ def new_run_folder(name: str) -> Path:
 
 
 def mark_begun(run: Path) -> None:
-    """Write that this process trains now, and remove what a killed one had half written."""
+    """Write that this process trains now, and remove what a killed one had half written.
+
+    Raises
+    ------
+    UMLError
+        When another process trains there.
+    """
+    state = read_state(run)
+    if state is not None and not state.ended and state.pid != os.getpid() and is_alive(state):
+        raise UMLError(f"Process {state.pid} trains in {run} now; stop it first, or wait until it is done.")
     for part in run.glob(".*.ckpt"):
         part.unlink(missing_ok=True)
     _write(run, RunState(pid=os.getpid(), began=time.time()))
@@ -118,10 +127,13 @@ def unfinished_runs(folder: Path) -> list[FoundRun]:
 
 
 def epochs_done(run: Path) -> int:
-    """Epochs that `last.ckpt` holds, as the curves tell; 0 without a checkpoint."""
+    """Epochs that `last.ckpt` holds, as the curves tell; 0 without a checkpoint, or curves that can be read."""
     if not (run / LAST).exists() or not (run / CURVES).exists():
         return 0
-    return max((int(row["epoch"]) for row in read_curves(run / CURVES)), default=0)
+    try:
+        return max((int(row["epoch"]) for row in read_curves(run / CURVES)), default=0)
+    except (OSError, ValueError, KeyError):  # a spreadsheet holds it, or saved it in a form of its own
+        return 0
 
 
 def is_alive(state: RunState) -> bool:

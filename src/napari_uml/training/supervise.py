@@ -146,10 +146,11 @@ class TrainingProcess:
         """Ask it, once, to save the best epoch as a model and end; after `grace` seconds it is killed."""
         if not self.is_running or self._killer is not None:  # a second signal would end the saving
             return
-        self._process.send_signal(_STOP)
         self._killer = threading.Timer(grace, self._end)
         self._killer.daemon = True
         self._killer.start()
+        with suppress(OSError, SystemError):  # it has just ended, or Windows lacks a console for the signal
+            self._process.send_signal(_STOP)
 
     def kill(self) -> None:
         """End it at once; the checkpoints of the last epoch are whole."""
@@ -195,5 +196,6 @@ def _apart() -> dict[str, Any]:
 def _give_way(process: subprocess.Popen[str]) -> None:
     """Let other programs go first, so that a window stays fluid while every core is trained on."""
     if hasattr(os, "setpriority"):
+        patience = max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))  # less than its own no process may give
         with suppress(ProcessLookupError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+            os.setpriority(os.PRIO_PROCESS, process.pid, patience)

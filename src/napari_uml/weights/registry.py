@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import platformdirs
 import pooch
 from pydantic import Field, ValidationError
 
@@ -85,9 +86,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("napari-uml")).expanduser()
 
 
+def data_folder() -> Path:
+    """The folder of what cannot be had again, models and runs: `NAPARI_UML_CACHE`, else the system's folder of data.
+
+    Systems and cleaning programs empty the cache folder. It may not exist yet.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE) or platformdirs.user_data_path("napari-uml", appauthor=False)
+    return Path(chosen).expanduser()
+
+
 def user_folder() -> Path:
     """The folder of the user's own models; it may not exist yet."""
-    return cache_folder() / "models"
+    return data_folder() / "models"
 
 
 def load_registry() -> Registry:

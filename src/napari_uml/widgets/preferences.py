@@ -32,7 +32,7 @@ class Preferences:
     device, precision
         As `UMLPredictor.load` takes them.
     cache_folder
-        Where downloaded and imported models are kept; empty: the system's cache folder.
+        Where models and training runs are kept; empty: the system's folders.
     referral_threshold
         Chance of an error, in percent, from which the dock advises a second look; 0: as the model says.
     palette

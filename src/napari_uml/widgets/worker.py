@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QCoreApplication, QObject, QThreadPool, Signal
 from superqt.utils import GeneratorWorker
 
-from napari_uml.errors import MemoryLimitError, UMLError
+from napari_uml.errors import MemoryLimitError, UMLError, is_about_memory
 from napari_uml.widgets.gentle_import import import_predictor, prepare_labels
 from napari_uml.widgets.session import Loaded, Predictor
 
@@ -218,8 +218,7 @@ def _work(
 
 def translated(error: RuntimeError | MemoryError) -> UMLError:
     """An error that a worker may raise, for one that `GeneratorWorker` swallows or that says too little."""
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or "allocate memory" in str(error) or "out of memory" in str(error):
+    if is_about_memory(error):
         return MemoryLimitError("There is not enough memory: close other programs, or analyse a smaller part.")
     reason = next(iter(str(error).splitlines()), "no reason given")
     return ComputationError(f"The computation failed: {reason}")
