@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from tests.test_dicom import dicom
+from tests.test_dicom import dicom, placed
 
 from napari_uml.data.reading import read_image
 from napari_uml.errors import UMLError
@@ -117,6 +117,18 @@ def test_nothing_of_an_earlier_answer_stays_but_the_image_itself(
     assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == []
     save(tmp_path, image, make_prediction(mask[2]), info, overwrite=True, slice_number=2)
     np.testing.assert_array_equal(nibabel.load(tmp_path / "labels.nii.gz").get_fdata(), voxels)
+
+
+def test_a_slice_of_a_series_that_is_named_as_results_are_stays(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction]
+) -> None:
+    for number, name in enumerate(("labels.dcm", "second.dcm")):
+        dicom(tmp_path / name, **placed(float(number)))
+    image = read_image(tmp_path)
+    answer = make_prediction(np.ones(image.pixels.shape[1:], np.uint8))
+    save(tmp_path, image, answer, info, overwrite=True, slice_number=1)
+    assert (tmp_path / "labels.dcm").exists()
+    assert (tmp_path / "labels.tif").exists()
 
 
 def test_single_slice_of_a_volume_has_no_volume_of_labels(

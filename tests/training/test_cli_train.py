@@ -176,6 +176,19 @@ def test_a_run_of_an_older_augmentation_says_so_when_it_goes_on(
         assert ("Begun with version 1 of" in napari_uml("train", "--resume", "-o", run)[2]) is said
 
 
+def test_curves_that_another_program_holds_do_not_end_the_training(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(training_run, "add_epoch", held)
+    code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
+    assert code == 0
+    assert "curves.csv lacks epoch 1: Permission denied" in err
+    assert (run / MODEL).exists()
+
+
 def test_run_that_is_done_has_nothing_left_to_do(napari_uml: Command, run: Path, blobs: Path) -> None:
     napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
     code, _, err = napari_uml("train", "--resume", "-o", run)

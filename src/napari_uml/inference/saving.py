@@ -163,10 +163,11 @@ def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: L
 
 
 def _remove_others(folder: Path, image: LoadedImage, kept: Iterable[Path]) -> None:
-    """Remove what an earlier answer about the image left and this one has not; the image itself stays."""
+    """Remove what an earlier answer about the image left and this one has not; the image's own files stay."""
+    own = {path.resolve() for path in (image.path, *image.files)}
     for path in {folder / name for name in file_names(image.path)} - set(kept):
-        if path.exists() and not path.samefile(image.path):
-            path.unlink()
+        if path.resolve() not in own:
+            path.unlink(missing_ok=True)
 
 
 def _on_source(path: Path) -> tuple[str, ...]:

@@ -78,8 +78,10 @@ def export_run(run: Path, destination: Path | None = None, *, version: str = "1"
     path = run / MODEL if destination is None else destination
     info = info.model_copy(update=_fitted(path, best.shown))
     save_weights(path, best.shown, info)
-    if gate and info.familiarity is None:
-        fitted = _gate([*own, *mixed], info, best.shown, last.train.device)
+    if not gate or info.familiarity is not None:
+        return info
+    fitted = _gate([*own, *mixed], info, best.shown, last.train.device)
+    if fitted is not None:
         info = info.model_copy(update={"familiarity": fitted})
         save_weights(path, best.shown, info)
     return info
