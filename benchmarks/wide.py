@@ -1,12 +1,13 @@
 """Simulated whole fundus photographs around real discs, for models that find the disc wherever it lies.
 
-    python benchmarks/wide.py DATA/refuge -o OUT [--split train] [--draws 1] [--seed 0]
+    python benchmarks/wide.py DATA/refuge -o OUT
+    python benchmarks/wide.py DATA/drishti -o OUT --draws 2 --seed 1
 
 Crops show nothing of how small a disc is in a whole photograph, and the photographs of a data set may all have it in
 the middle. Here each annotated disc, with what is close around it, is laid on a simulated retina of its colours, at a
 size and a place that are drawn: 9 to 23 % of the picture's height, from the middle to far to one side, as in
 photographs of the macula. A round field on black, uneven light and flares complete it. Labels and groups are kept, so
-that a patient stays in one split.
+that a patient stays in one split. These two are the `refuge-wide` and `drishti-wide` of the shipped model.
 """
 
 from __future__ import annotations

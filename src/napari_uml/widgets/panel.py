@@ -74,12 +74,8 @@ class Panel(QWidget):
             section.button.setChecked(True)
 
 
-class Dock(QWidget):
-    """What napari puts into a dock: it takes the height there is, and stops its work when it goes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+class Stopping(QWidget):
+    """A widget that stops its work when it goes."""
 
     def stop(self) -> None:
         """Stop for good."""
@@ -95,6 +91,14 @@ class Dock(QWidget):
         """Stop with the dock."""
         self.stop()
         super().closeEvent(event)
+
+
+class Dock(Stopping):
+    """What napari puts into a dock: it takes the height there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
 class ProgressBar(QProgressBar):

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
@@ -16,7 +16,7 @@ from napari_uml.data.training_list import TrainingList
 from napari_uml.errors import UMLError, WeightsError
 from napari_uml.weights import list_models
 from napari_uml.widgets.background import Background
-from napari_uml.widgets.panel import scroll_to
+from napari_uml.widgets.panel import Stopping, scroll_to
 from napari_uml.widgets.training_list import work
 from napari_uml.widgets.training_list.annotator import Annotator
 from napari_uml.widgets.training_list.current import renumbered, take_current
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import napari.viewer
-    from qtpy.QtGui import QCloseEvent
 
     from napari_uml.data.dataset import DatasetInfo, Problem, Record, Split
     from napari_uml.widgets.background import Work
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from napari_uml.widgets.training_list.table import Edit
 
 
-class TrainingListPanel(QWidget):
+class TrainingListPanel(Stopping):
     """Table, buttons and messages of a training list; the list that was used last is opened.
 
     Parameters
@@ -195,17 +194,6 @@ class TrainingListPanel(QWidget):
         """Stop everything in the background; for the dock that the panel is in, when it is closed."""
         self._draw.stop()
         self.closing.emit()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Stop when napari takes the widget out of its dock, which it does without closing it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        super().changeEvent(event)
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop the workers."""
-        self.stop()
-        super().closeEvent(event)
 
     def _connect(self) -> None:
         view, asked = self.view, self._questions
