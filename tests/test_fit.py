@@ -13,6 +13,7 @@ from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 
 from napari_uml.config import EncoderConfig, Focus
 from napari_uml.data.dataset import read_dataset, write_dataset
+from napari_uml.data.samples import load_samples
 from napari_uml.errors import DatasetError, DivergedError, MemoryLimitError, UMLError, WeightsError
 from napari_uml.nn.losses import uml_loss
 from napari_uml.nn.network import UMLNetwork
@@ -20,7 +21,7 @@ from napari_uml.training import learning, trainer
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import Start, Trainer, fit
 from napari_uml.training.plan import PREVIEW
-from napari_uml.training.validate import Score, Validation
+from napari_uml.training.validate import Score, Validation, validate
 
 NETWORK = tiny_network()
 
@@ -58,7 +59,7 @@ def assert_same(a, b, where=""):
 
 STATES = (
     "weights", "averaged", "optimizer", "scheduler", "anchor",
-    "best_score", "best_error", "best_epoch", "metrics", "epoch",
+    "best_score", "best_error", "best_epoch", "metrics", "epoch", "class_layer",
 )  # fmt: skip
 
 
@@ -139,11 +140,16 @@ def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
         {"anchor": 0.1, "start_size": 32, "image_size": 64},
         {"trainable": "decoders", "seed": 4},
         {"start_share": 0.5, "ema": 0.0},
+        {"class_anchor": 0.1},
     ],
-    ids=["modern", "paper", "anchor", "decoders", "mixed"],
+    ids=["modern", "paper", "anchor", "decoders", "mixed", "class-anchor"],
 )
 def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, changes):
-    start = Start(UMLNetwork(NETWORK).state_dict(), INFO) if {"anchor", "start_share"} & set(changes) else None
+    start = (
+        Start(UMLNetwork(NETWORK).state_dict(), INFO)
+        if {"anchor", "start_share", "class_anchor"} & set(changes)
+        else None
+    )
     whole = train(tmp_path / "whole", blobs, epochs=3, start=start, **changes)
     parts = []
     for epoch in range(3):
@@ -153,6 +159,7 @@ def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, cha
         )  # fmt: skip
         parts.append(next(generator))
         generator.close()
+    assert train(tmp_path / "parts", blobs, epochs=3, resume=True, **changes) == []  # what is done at the end
     assert [without_time(r) for r in parts] == [without_time(r) for r in whole]
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
@@ -450,6 +457,38 @@ def test_an_anchor_keeps_the_weights_near_the_start(tmp_path, blobs):
     assert distances[1] < 0.5 * distances[0]
 
 
+def test_with_few_images_the_class_is_learnt_by_its_last_layer_alone(tmp_path, blobs):
+    tensors, classify = UMLNetwork(NETWORK).state_dict(), "instructor.classify.weight"
+    options = {"epochs": 2, "ema": 0.0, "weight_decay": 0, "learning_rate": 1e-2, "start_share": 0.25, "kl_scale": 0}
+    train(tmp_path, blobs, start=Start(tensors, INFO), class_anchor=10.0, choose_share=True, **options)
+    best, last = load_checkpoint(tmp_path / BEST), load_checkpoint(tmp_path / LAST)
+    learning = {name for name, x in last.weights.items() if not torch.equal(x, tensors[name])}
+    assert {classify, "mutual.head.0.weight", "mask_encoder.backbone.conv1.0.weight"} <= learning
+    assert not [name for name in learning if "class_encoder" in name]
+    assert "instructor.head.0.weight" not in learning  # no other loss reaches it
+
+    assert list(best.class_layer) == [classify]
+    assert not last.class_layer
+    assert torch.equal(best.shown[classify], best.class_layer[classify])
+    assert not torch.equal(best.shown[classify], tensors[classify])
+    network = UMLNetwork(NETWORK).eval()
+    network.load_state_dict(best.shown)
+    samples = load_samples(blobs, "val", 32, INFO)
+    with torch.no_grad():
+        told = validate(network, samples, INFO, 32, 4, torch.device("cpu"))
+    assert best.metrics == pytest.approx(told.metrics, abs=1e-3)
+
+
+def test_new_classes_are_learnt_by_all_that_sees_them(tmp_path, blobs):
+    tensors = UMLNetwork(NETWORK).state_dict()
+    old = INFO.model_copy(update={"cls_classes": ("something", "else")})
+    train(tmp_path, blobs, epochs=1, start=Start(tensors, old), class_anchor=10.0, ema=0.0)
+    found = load_checkpoint(tmp_path / BEST)
+    assert not found.class_layer
+    for name in ("instructor.head.0.weight", "class_encoder.backbone.conv1.0.weight"):
+        assert not torch.equal(found.weights[name], tensors[name])
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_model_holds_its_share_of_the_start(tmp_path, blobs, ema):
     tensors = UMLNetwork(NETWORK).state_dict()
@@ -556,9 +595,10 @@ def test_nothing_random_is_mixed_into_what_is_new(tmp_path, blobs):
     assert not torch.equal(kept.shown["instructor.head.0.weight"], kept.weights["instructor.head.0.weight"])
 
 
-def test_a_share_of_no_start_is_an_error(tmp_path, blobs):
-    with pytest.raises(ValueError, match="Expected a model to start from, as start_share mixes it in, got none"):
-        train(tmp_path, blobs, epochs=1, start_share=0.5)
+@pytest.mark.parametrize("setting", ["start_share", "class_anchor"])
+def test_nothing_can_be_kept_without_a_start(tmp_path, blobs, setting):
+    with pytest.raises(ValueError, match=f"Expected a model to start from, as {setting} keeps to it, got none"):
+        train(tmp_path, blobs, epochs=1, **{setting: 0.5})
 
 
 # ---- what goes wrong

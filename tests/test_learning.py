@@ -57,6 +57,15 @@ def test_the_anchor_is_the_squared_distance_times_its_weight():
     assert torch.allclose(layer.weight.grad, torch.tensor([[1.0, 2.0]]))
 
 
+def test_an_anchor_can_pull_more_on_one_parameter():
+    layer = nn.Linear(2, 1)
+    anchor = Anchor(layer, 0.5, more={"bias": 2.0})
+    with torch.no_grad():
+        layer.weight += 1
+        layer.bias += 1
+    assert anchor().item() == pytest.approx(0.5 * 2 + 2.5)
+
+
 def test_an_anchor_of_new_layers_alone_pulls_nowhere():
     layer = nn.Linear(2, 1)
     assert torch.equal(layer.weight.sum() + Anchor(layer, 0.5, ["weight", "bias"])(), layer.weight.sum())

@@ -259,6 +259,14 @@ class TrainConfig(Settings):
     ] = None
     trainable: Literal["all", "decoders", "heads"] = Field("all", description="which part of the network learns")
     anchor: Annotated[float, Field(ge=0, description="L2 pull towards the start weights, against forgetting")] = 0.0
+    class_anchor: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="for few images: the class encoder stays, and the last layer alone learns the class, with this "
+            "L2 pull towards the start against the sum of the images' losses",
+        ),
+    ] = 0.0
     start_share: Annotated[
         float, Field(ge=0, lt=1, description="share of the start weights in the new model, against forgetting")
     ] = 0.0

@@ -58,8 +58,9 @@ def test_quick_looks_at_about_as_many_images_whatever_their_number(images: int) 
 
 
 def test_a_run_from_random_weights_has_no_start_to_mix_in() -> None:
-    assert FinetuneSession(start="clinic").settings()["start_share"] > 0
-    assert FinetuneSession(start="").settings()["start_share"] == 0
+    known, untrained = FinetuneSession(start="clinic").settings(), FinetuneSession(start="").settings()
+    for name in ("start_share", "class_anchor"):
+        assert (known[name] > 0, untrained[name]) == (True, 0)
 
 
 def test_nothing_to_train_on_is_refused() -> None:

@@ -48,6 +48,8 @@ class Checkpoint:
         State of the loss scaling that fp16 needs.
     share
         Of the start weights, when it was chosen at the end; None: `TrainConfig.start_share`.
+    class_layer
+        Weight of the last layer of the class by its name, when it was solved for at the end.
     examples
         Training examples of the run; None when an earlier version wrote it.
     """
@@ -67,6 +69,7 @@ class Checkpoint:
     scaler: dict[str, Any] = field(default_factory=dict)
     best_error: float = 0.0
     share: float | None = None
+    class_layer: dict[str, Tensor] = field(default_factory=dict)
     examples: int | None = None
 
     @property
@@ -76,9 +79,10 @@ class Checkpoint:
 
     @property
     def shown(self) -> dict[str, Tensor]:
-        """The weights to use: the average where there is one, with the share of the start."""
+        """The weights to use: the average where there is one, with the share of the start and the class layer."""
         trained = self.averaged or self.weights
-        return mixed(trained, self.anchor, self.start_share) if self.start_share else trained
+        shown = mixed(trained, self.anchor, self.start_share) if self.start_share else trained
+        return {**shown, **self.class_layer}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

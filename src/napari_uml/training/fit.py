@@ -83,7 +83,7 @@ def fit(
         trainer = Trainer(*job, member)
         while not trainer.finished:
             yield trainer.train_epoch(on_step)
-        trainer.choose_share()
+        trainer.finish()
 
 
 def _follow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -39,16 +40,18 @@ class LossModule(nn.Module):
 
 
 class Anchor:
-    """`weight` times the squared distance of the learning parameters from where they are now.
+    """Weights times the squared distances of the learning parameters from where they are now.
 
     Parameters
     ----------
     network
         Whose parameters.
     weight
-        Of the term.
+        Of every parameter.
     without
         Names of parameters that are new, so that where they are is nothing to keep to.
+    more
+        By name: what is added to the weight of a parameter.
 
     Attributes
     ----------
@@ -56,9 +59,15 @@ class Anchor:
         Where the parameters were, by their names.
     """
 
-    def __init__(self, network: nn.Module, weight: float, without: Collection[str] = ()) -> None:
-        self.weight = weight
+    def __init__(
+        self,
+        network: nn.Module,
+        weight: float,
+        without: Collection[str] = (),
+        more: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._parameters = {n: p for n, p in network.named_parameters() if p.requires_grad and n not in without}
+        self._weights = {name: weight + more.get(name, 0.0) for name in self._parameters}
         self.places = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     def load(self, places: dict[str, Tensor]) -> None:
@@ -68,7 +77,7 @@ class Anchor:
 
     def __call__(self) -> Tensor | float:
         """The term to add to the loss, a scalar; 0 where everything that learns is new."""
-        return self.weight * sum((p - self.places[name]).square().sum() for name, p in self._parameters.items())
+        return sum(w * (self._parameters[n] - self.places[n]).square().sum() for n, w in self._weights.items() if w)
 
 
 def mixed(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from napari_uml.training.checks import check_same_run
+from napari_uml.training.class_layer import keep_class_features, solve_class_layer, taught
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm, mixed
 from napari_uml.training.memory import memory_errors, peak_memory_mb
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
     from napari_uml.data.dataset import Dataset, Split
     from napari_uml.data.samples import Sample
+    from napari_uml.nn.base import Network
     from napari_uml.nn.losses import UMLLoss
     from napari_uml.nn.output import UMLOutput
     from napari_uml.training.processes import Member
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOSSES = ("total", "mutual", "class", "mask")
+OF_A_START = ("start_share", "class_anchor")
+"""Settings that have no meaning without the weights of a model."""
 
 StepListener = Callable[[int, int, float], None]
 
@@ -104,9 +108,11 @@ class Trainer:
         self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
         self.best_score: float | None = None
         self.best_error = 0.0
+        self.class_layer = ""  # name of the weight that is solved for at the end
         self.task = merge_tasks([dataset.info for dataset in (*datasets, *mix_in)])
         previous = self._previous(resume)
-        self.fabric = make_fabric(config, member, some_unused=network.navigator and not network.instructor)
+        unused = config.class_anchor > 0 or (network.navigator and not network.instructor)
+        self.fabric = make_fabric(config, member, some_unused=unused)
         self.fabric.launch()
         with memory_errors(config):
             self._load(datasets, focus, mix_in)
@@ -181,8 +187,10 @@ class Trainer:
         new_weights: frozenset[str] = frozenset()
         if previous is not None:
             new_weights = frozenset(net.state_dict()) - frozenset(previous.anchor)
-        elif self.config.start_share and not whole:
-            raise ValueError("Expected a model to start from, as start_share mixes it in, got none; name one (--from).")
+        elif not whole and (needed := [name for name in OF_A_START if getattr(self.config, name)]):
+            raise ValueError(
+                f"Expected a model to start from, as {needed[0]} keeps to it, got none; name one (--from)."
+            )
         elif start is not None:
             tensors = {**(start.tensors if whole else net.state_dict()), **start.class_encoder}
             new = transfer(net, tensors, start.task if whole else self.task, self.task)
@@ -192,12 +200,18 @@ class Trainer:
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
+        known = taught(self.training)
+        if self.config.class_anchor and known:
+            self.class_layer = next(iter(set(net.last_layers.classes) - new_weights), "")
+        if self.class_layer:
+            keep_class_features(net)
         self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
         learning = [p for p in net.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
         self.step_module, self.fabric_optimizer = self.fabric.setup(LossModule(net, self.config), self.optimizer)
-        keeps = self.config.anchor > 0 or self.config.start_share > 0
-        self.anchor = Anchor(net, self.config.anchor, new_weights) if keeps else None
+        keeps = any(getattr(self.config, name) for name in ("anchor", *OF_A_START))
+        pull = self.config.class_weight * self.config.class_anchor / max(1, len(known))
+        self.anchor = Anchor(net, self.config.anchor, new_weights, {self.class_layer: pull}) if keeps else None
         self.mixture = deepcopy(net) if self.config.start_share else None
         average = get_ema_multi_avg_fn(average_decay(self.config, self.steps))
         self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if self.config.ema else None
@@ -297,20 +311,42 @@ class Trainer:
         return validate(self._forward(net), self.validation, self.task, size, batch, self.fabric.device)
 
     @torch.no_grad()
-    def choose_share(self) -> None:
-        """At the end, mix as much of the start into the best epoch as the validation images allow, where asked to."""
-        if self.mixture is None or not self.config.choose_share or not self.validation:
+    def finish(self) -> None:
+        """At the end, where asked to: mix the start into the best epoch, and solve for the last layer of the class."""
+        mixes = self.mixture is not None and self.config.choose_share and bool(self.validation)
+        if not mixes and not self.class_layer:
             return
-        best, found = load_checkpoint(self.run / BEST), {}
-        if best.share is not None:  # a run that goes on after its end
+        best = load_checkpoint(self.run / BEST)
+        if best.share is not None or best.class_layer:  # a run that goes on after its end
             return
+        network = deepcopy(self.net)
         with memory_errors(self.config):
-            for share in SHARES:
-                self.mixture.load_state_dict(replace(best, share=share).shown)
-                found[share] = self._validate_network(self.mixture)
-            chosen_share = largest_share({share: one.answered for share, one in found.items()})
-        if chosen_share is not None:
-            save_checkpoint(self.run / BEST, replace(best, share=chosen_share, metrics=found[chosen_share].metrics))
+            if mixes:
+                best = self._with_share(network, best)
+            if self.class_layer:
+                best = self._with_class_layer(network, best)
+        save_checkpoint(self.run / BEST, best)
+
+    def _with_share(self, network: Network, best: Checkpoint) -> Checkpoint:
+        """Holding as much of the start as the validation images allow."""
+        found = {}
+        for share in SHARES:
+            network.load_state_dict(replace(best, share=share).shown)
+            found[share] = self._validate_network(network)
+        largest = largest_share({share: one.answered for share, one in found.items()})
+        return best if largest is None else replace(best, share=largest, metrics=found[largest].metrics)
+
+    def _with_class_layer(self, network: Network, best: Checkpoint) -> Checkpoint:
+        """With the last layer of the class that fits the training images, near that of the start."""
+        network.load_state_dict(best.shown)
+        network.eval()
+        start, device = best.anchor[self.class_layer], self.fabric.device
+        weight = solve_class_layer(network, self._forward(network), self.training, start, self.config, device)
+        if weight is None:
+            return best
+        best = replace(best, class_layer={self.class_layer: weight})
+        network.load_state_dict(best.shown)
+        return replace(best, metrics=self._validate_network(network).metrics) if self.validation else best
 
     def _forward(self, net: torch.nn.Module) -> Callable[[Tensor], UMLOutput]:
         def forward(images: Tensor) -> UMLOutput:

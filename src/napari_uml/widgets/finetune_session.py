@@ -146,7 +146,7 @@ class FinetuneSession:
         if self.start_info is not None:
             values["image_size"] = self.start_info.image_size
         if self.start == SCRATCH:
-            values["start_share"] = 0.0
+            values |= {"start_share": 0.0, "class_anchor": 0.0}
         return {**values, **self.changes}
 
     def task(self) -> Task | None:

@@ -1,0 +1,138 @@
+"""The class on few images: what it is told by stays, its last layer alone learns, close to where it was.
+
+A mask has thousands of pixels to learn from, an image one class. Trained as a whole on a dozen images, a network learns
+their classes by heart, and the mask's loss, which reaches the class encoder through the mixed features, moves what the
+classes were told by. So nothing moves the class encoder, no class loss goes further back than its last layer, and when
+all else is trained the layer is solved for:
+
+    min_W  mean_i L_c(W f_i, y_i) + pull |W - W_0|^2 / N
+
+for N images with features f_i and class y_i, from its start W_0. The pull is that of a normal prior around the start
+(a maximum a posteriori estimate; Chelba and Acero, "Adaptation of maximum entropy capitalizer", Computer Speech &
+Language 2006).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from napari_uml.data.augment import as_input
+from napari_uml.nn.evidence import evidence_from_logits
+from napari_uml.nn.losses import evidential_cross_entropy
+from napari_uml.training.transfer import CLASS_ENCODER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
+
+    from napari_uml.config import TrainConfig
+    from napari_uml.data.samples import Sample
+    from napari_uml.nn.base import Network
+    from napari_uml.nn.output import UMLOutput
+
+STEPS = 200
+"""Of L-BFGS, at most; a few dozen are enough for it to stand still."""
+
+
+def keep_class_features(network: Network) -> None:
+    """Let the class loss teach the last layer of the class alone, and no loss the encoder that it reads."""
+    network.get_submodule(CLASS_ENCODER[network.config.arch].rstrip(".")).requires_grad_(False)
+    _class_layer(network).register_forward_pre_hook(_detached)
+
+
+def taught(samples: Sequence[Sample]) -> list[Sample]:
+    """Those that teach the last layer of the class: their class is known, and they are not only mixed in."""
+    return [sample for sample in samples if sample.label >= 0 and not sample.mixed]
+
+
+def solve_class_layer(
+    network: Network,
+    forward: Callable[[Tensor], UMLOutput],
+    samples: Sequence[Sample],
+    start: Tensor,
+    config: TrainConfig,
+    device: torch.device,
+) -> Tensor | None:
+    """The weight (K, C) of the last layer of the class, for the samples whose class is known.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; it is not changed.
+    forward
+        (B, 3, S, S) -> its output, without gradients.
+    samples
+        Classes that are rarer count more, as in the sampling (`TrainConfig.balanced`).
+    start
+        (K, C) W_0.
+    config
+        Of it the pull is `class_anchor`.
+    device
+        Of the network.
+
+    Returns
+    -------
+    None when fewer than two classes are known.
+    """
+    known = taught(samples)
+    labels = torch.tensor([sample.label for sample in known])
+    if len(labels.unique()) < 2:
+        return None
+    features, evidential = _features(network, forward, known, config, device)
+    loss = _evidential if evidential else functional.cross_entropy
+    counts = labels.bincount()
+    shares = counts.where(counts == 0, counts.double().pow(1 - config.balanced))
+    shares /= shares.sum()
+    weight, pull = start.cpu().clone().requires_grad_(), config.class_anchor / len(known)
+    solver = torch.optim.LBFGS([weight], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        solver.zero_grad()
+        logits = functional.linear(features, weight)
+        losses = (share * loss(logits[labels == k], labels[labels == k]) for k, share in enumerate(shares) if share)
+        value: Tensor = sum(losses, start=pull * (weight - start.cpu()).square().sum())
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        solver.step(objective)
+    return weight.detach()
+
+
+def _features(
+    network: Network,
+    forward: Callable[[Tensor], UMLOutput],
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    device: torch.device,
+) -> tuple[Tensor, bool]:
+    """What the layer reads of every sample (N, C), and whether what it says is evidence."""
+    read: list[Tensor] = []
+    asked: list[Tensor] = []
+    evidential = True
+    hook = _class_layer(network).register_forward_pre_hook(lambda _layer, inputs: asked.append(inputs[0]))
+    with hook, torch.no_grad():
+        for first in range(0, len(samples), config.batch_size):
+            batch = samples[first : first + config.batch_size]
+            asked.clear()
+            output = forward(torch.stack([as_input(sample, config.image_size)[0] for sample in batch]).to(device))
+            read.append(asked[0].float().cpu())  # DSI-Net asks it about the mask's pixels afterwards
+            evidential = output.class_evidence is not None
+    return torch.cat(read), evidential
+
+
+def _evidential(logits: Tensor, labels: Tensor) -> Tensor:
+    return evidential_cross_entropy(evidence_from_logits(logits), labels)
+
+
+def _class_layer(network: Network) -> nn.Linear:
+    (name,) = network.last_layers.classes
+    return network.get_submodule(name.rpartition(".")[0])  # type: ignore[return-value]
+
+
+def _detached(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(x.detach() for x in inputs)

@@ -1,0 +1,111 @@
+"""The class on few images: what stays, and what its last layer is solved for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
+
+from napari_uml.baselines.registry import make_network
+from napari_uml.data.dataset import read_dataset
+from napari_uml.data.samples import Sample, load_samples
+from napari_uml.nn.evidence import evidence_from_logits
+from napari_uml.nn.losses import evidential_cross_entropy
+from napari_uml.training.class_layer import keep_class_features, solve_class_layer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_uml.nn.base import Network
+
+CPU = torch.device("cpu")
+
+
+def network_of(arch: str) -> Network:
+    torch.manual_seed(0)
+    return make_network(tiny_network().model_copy(update={"arch": arch})).eval()
+
+
+def weight_of(network: Network) -> Tensor:
+    return network.state_dict()[network.last_layers.classes[0]]
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    """Eight, of which two are malignant."""
+    found = load_samples([read_dataset(tiny_dataset(tmp_path / "blobs"))], "train", 32, INFO)
+    return [sample for i, sample in enumerate(found) if i % 2 == 0 or i < 4]
+
+
+def solved(network: Network, samples: list[Sample], pull: float, **changes: object) -> Tensor | None:
+    settings = tiny_settings(class_anchor=pull, **changes)
+    return solve_class_layer(network, network, samples, weight_of(network), settings, CPU)
+
+
+@pytest.mark.parametrize("arch", ["uml", "ec", "dsi-net", "bcs"])
+def test_the_class_loss_can_teach_its_last_layer_alone(arch: str) -> None:
+    network = network_of(arch).train()
+    keep_class_features(network)
+    output = network(torch.rand(2, 3, 64, 64))
+    told = output.class_logits if output.class_evidence is None else output.class_evidence
+    assert told is not None
+    told.square().sum().backward()
+    taught = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert taught == set(network.last_layers.classes)
+
+
+@pytest.mark.parametrize("balanced", [0.0, 0.5, 1.0])
+def test_nothing_near_is_better(samples: list[Sample], balanced: float) -> None:
+    network, read = network_of("uml"), []
+    weight = solved(network, samples, 1.0, balanced=balanced)
+    assert weight is not None
+    start, labels = weight_of(network), torch.tensor([sample.label for sample in samples])
+    layer = network.get_submodule("instructor.classify")
+    layer.register_forward_pre_hook(lambda _layer, inputs: read.append(inputs[0]))
+    with torch.no_grad():
+        network(torch.stack([sample.image.float() / 255 for sample in samples]))
+    counts = labels.bincount().float() ** (1 - balanced)
+
+    def objective(tried: Tensor) -> float:
+        evidence = evidence_from_logits(read[0] @ tried.T)
+        losses = torch.stack([evidential_cross_entropy(evidence[labels == k], labels[labels == k]) for k in (0, 1)])
+        return float((losses * counts / counts.sum()).sum() + 1.0 / len(labels) * (tried - start).square().sum())
+
+    best = objective(weight)
+    assert best < objective(start)
+    for _ in range(20):
+        assert best < objective(weight + 0.05 * torch.randn_like(weight))
+
+
+@pytest.mark.parametrize("arch", ["uml", "dsi-net"])
+def test_the_more_pull_the_nearer_the_start(samples: list[Sample], arch: str) -> None:
+    network = network_of(arch)
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    moved = []
+    for pull in (0.01, 1.0, 1e6):
+        weight = solved(network, samples, pull)
+        assert weight is not None
+        moved.append(float((weight - weight_of(network)).norm()))
+    assert moved[0] > moved[1] > moved[2]
+    assert moved[2] == pytest.approx(0, abs=1e-4)
+    assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
+
+
+def test_only_own_images_of_known_class_count(samples: list[Sample]) -> None:
+    network = network_of("ec")
+    others = [replace(samples[0], mixed=True, label=1), replace(samples[0], label=-1)]
+    alone, among = solved(network, samples, 1.0), solved(network, [*samples, *others], 1.0)
+    assert alone is not None
+    assert among is not None
+    assert torch.equal(alone, among)
+
+
+def test_one_class_tells_nothing(samples: list[Sample]) -> None:
+    network = network_of("uml")
+    assert solved(network, [sample for sample in samples if sample.label == 0], 1.0) is None
+    assert solved(network, [replace(sample, label=-1) for sample in samples], 1.0) is None
