@@ -86,6 +86,22 @@ def test_pace_is_measured_and_learning_takes_longer_than_looking() -> None:
     assert pace.train > pace.looking > 0
 
 
+@pytest.mark.parametrize("arch", ["uml", "tbrats"])
+def test_a_class_encoder_that_stays_takes_no_time_to_learn(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Network] = []
+
+    def make(network: UMLConfig, download: bool = True) -> Network:
+        made.append(make_network(network, download))
+        return made[-1]
+
+    monkeypatch.setattr(estimate, "make_network", make)
+    network = tiny_network().model_copy(update={"arch": arch})
+    measure_pace(tiny_settings(image_size=64, class_anchor=10.0), network, steps=1)
+    learning = {name.split(".")[0] for name, p in made[0].named_parameters() if p.grad is not None}
+    assert "class_encoder" not in learning
+    assert learning & {"mask_encoder", "encoder"}
+
+
 def test_freed_memory_is_kept_where_the_library_can(run_python: Callable[..., str]) -> None:
     code = "from napari_uml.training.memory import keep_freed_memory; print(keep_freed_memory())"
     has_glibc = platform.libc_ver()[0] == "glibc"

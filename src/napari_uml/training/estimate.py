@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import torch
 
 from napari_uml.baselines.registry import make_network
+from napari_uml.training.class_layer import keep_class_features
 from napari_uml.training.learning import LossModule, choose_trainable, freeze_norm
 from napari_uml.training.memory import memory_errors, peak_memory_mb
 from napari_uml.training.pace import Pace
@@ -47,6 +48,8 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
         fabric = make_fabric(config, None, some_unused=False)
         net = make_network(network, download=False)
         choose_trainable(net, config.trainable)
+        if config.class_anchor and net.last_layers.classes:  # as if the start knew the classes
+            keep_class_features(net)
         net = net.to(memory_format=torch.channels_last).to(fabric.device)
         learn, look = _steps(fabric, net, config, network)
         images = steps * config.batch_size
