@@ -85,9 +85,10 @@ def test_the_loss_module_passes_the_settings_on(network, changes):
     network.eval()
     images, masks, labels = torch.rand(2, 3, 64, 64), torch.randint(0, 2, (2, 64, 64)), torch.tensor([0, 1])
     with torch.no_grad():
-        found = LossModule(network, config)(images, masks, labels, 0.3)
+        found, pull = LossModule(network, config)(images, masks, labels, 0.3)
         expected = uml_loss(
             network(images), labels, masks, 0.3, config.mask_cross_entropy, config.dice_source,
             image_dice=config.image_dice,
         )  # fmt: skip
     assert torch.equal(torch.stack(found), torch.stack(expected))
+    assert pull == 0

@@ -6,15 +6,16 @@ from itertools import islice
 
 import pytest
 import torch
-from tests.tiny import tiny_dataset, tiny_network, tiny_settings
+from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 from torch import distributed
 
 from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import DeviceError, UMLError
 from napari_uml.inference.devices import Device
+from napari_uml.nn.network import UMLNetwork
 from napari_uml.training import processes
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
-from napari_uml.training.fit import fit
+from napari_uml.training.fit import Start, fit
 from napari_uml.training.plan import PREVIEW
 from napari_uml.training.processes import Member, make_fabric, together
 
@@ -55,6 +56,16 @@ def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_pat
         if value.is_floating_point() and not is_shift_of_normalised(name) and "running" not in name:
             assert (weights[1][name] - value).abs().mean() < 1e-5, name
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [BEST, LAST, PREVIEW]
+
+
+@pytest.mark.parametrize("instructor", [True, False])
+def test_what_no_loss_reaches_may_be_anchored_in_several_processes(tmp_path, blobs, instructor):
+    network = NETWORK.model_copy(update={"instructor": instructor})
+    start = Start(UMLNetwork(network).state_dict(), INFO)
+    settings = tiny_settings(epochs=1, processes=2, anchor=1e-3, class_anchor=10.0)
+    (report,) = fit(settings, network, blobs, tmp_path / "run", start=start)
+    assert report.stopped
+    assert load_checkpoint(tmp_path / "run" / BEST).solved
 
 
 def test_a_process_that_dies_ends_the_others_with_one_sentence(tmp_path, blobs):

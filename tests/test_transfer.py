@@ -24,7 +24,7 @@ def network(task: Task, seed: int, **changes: object) -> UMLNetwork:
 
 def test_the_same_task_gets_every_weight():
     old, new = network(OLD, 0), network(OLD, 1)
-    assert transfer(new, old.state_dict(), OLD, OLD) == ()
+    assert transfer(new, old.state_dict(), OLD, OLD).new == ()
     for name, value in old.state_dict().items():
         assert torch.equal(new.state_dict()[name], value), name
 
@@ -32,7 +32,7 @@ def test_the_same_task_gets_every_weight():
 def test_heads_are_matched_by_name_and_new_names_stay_untrained():
     old, new = network(OLD, 0), network(NEW, 1)
     fresh = {name: value.clone() for name, value in new.state_dict().items()}
-    assert transfer(new, old.state_dict(), OLD, NEW) == ("myopia", "vessel")
+    assert transfer(new, old.state_dict(), OLD, NEW).new == ("myopia", "vessel")
     before, after = old.state_dict(), new.state_dict()
     for name in LAST.classes:
         assert torch.equal(after[name], torch.stack([before[name][1], fresh[name][1], before[name][0]]))
@@ -56,7 +56,7 @@ def test_every_weight_that_depends_on_the_task_is_matched():
 def test_a_structure_without_its_class_of_the_same_name_is_new():
     old = Task(seg_classes=("background", "rim", "cup"), cls_classes=("lesion", "none"))
     new = Task(seg_classes=("background", "rim", "lesion"), cls_classes=("lesion", "none"))
-    assert transfer(network(new, 1), network(old, 0).state_dict(), old, new) == ("lesion",)
+    assert transfer(network(new, 1), network(old, 0).state_dict(), old, new).new == ("lesion",)
 
 
 def test_half_precision_weights_are_brought_to_the_network_s():
@@ -113,6 +113,6 @@ def test_frozen_batch_normalisation_can_learn_and_the_other_way_round(thaws):
     both = [frozen, frozen.model_copy(update={"frozen_norm": False})]
     configs = [tiny_network(2, 3).model_copy(update={"class_encoder": encoder}) for encoder in both]
     old, new = (UMLNetwork(config, download=False) for config in (configs if thaws else configs[::-1]))
-    assert transfer(new, old.state_dict(), OLD, OLD) == ()
+    assert transfer(new, old.state_dict(), OLD, OLD).new == ()
     for name, value in new.state_dict().items():
         assert name.endswith("num_batches_tracked") or torch.equal(value, old.state_dict()[name]), name

@@ -42,12 +42,12 @@ def samples(tmp_path: Path) -> list[Sample]:
     return [sample for i, sample in enumerate(found) if i % 2 == 0 or i < 4]
 
 
-def solved(network: Network, samples: list[Sample], pull: float, **changes: object) -> Tensor | None:
+def solved(network: Network, samples: list[Sample], pull: float, **changes: object) -> Tensor:
     settings = tiny_settings(class_anchor=pull, **changes)
     return solve_class_layer(network, network, samples, weight_of(network), settings, CPU)
 
 
-@pytest.mark.parametrize("arch", ["uml", "ec", "dsi-net", "bcs"])
+@pytest.mark.parametrize("arch", ["uml", "ec", "bcs"])
 def test_the_class_loss_can_teach_its_last_layer_alone(arch: str) -> None:
     network = network_of(arch).train()
     keep_class_features(network)
@@ -63,7 +63,6 @@ def test_the_class_loss_can_teach_its_last_layer_alone(arch: str) -> None:
 def test_nothing_near_is_better(samples: list[Sample], balanced: float) -> None:
     network, read = network_of("uml"), []
     weight = solved(network, samples, 1.0, balanced=balanced)
-    assert weight is not None
     start, labels = weight_of(network), torch.tensor([sample.label for sample in samples])
     layer = network.get_submodule("instructor.classify")
     layer.register_forward_pre_hook(lambda _layer, inputs: read.append(inputs[0]))
@@ -82,14 +81,13 @@ def test_nothing_near_is_better(samples: list[Sample], balanced: float) -> None:
         assert best < objective(weight + 0.05 * torch.randn_like(weight))
 
 
-@pytest.mark.parametrize("arch", ["uml", "dsi-net"])
+@pytest.mark.parametrize("arch", ["uml", "bcs"])
 def test_the_more_pull_the_nearer_the_start(samples: list[Sample], arch: str) -> None:
     network = network_of(arch)
     before = {name: x.clone() for name, x in network.state_dict().items()}
     moved = []
     for pull in (0.01, 1.0, 1e6):
         weight = solved(network, samples, pull)
-        assert weight is not None
         moved.append(float((weight - weight_of(network)).norm()))
     assert moved[0] > moved[1] > moved[2]
     assert moved[2] == pytest.approx(0, abs=1e-4)
@@ -100,12 +98,10 @@ def test_only_own_images_of_known_class_count(samples: list[Sample]) -> None:
     network = network_of("ec")
     others = [replace(samples[0], mixed=True, label=1), replace(samples[0], label=-1)]
     alone, among = solved(network, samples, 1.0), solved(network, [*samples, *others], 1.0)
-    assert alone is not None
-    assert among is not None
     assert torch.equal(alone, among)
 
 
 def test_one_class_tells_nothing(samples: list[Sample]) -> None:
     network = network_of("uml")
-    assert solved(network, [sample for sample in samples if sample.label == 0], 1.0) is None
-    assert solved(network, [replace(sample, label=-1) for sample in samples], 1.0) is None
+    for told in ([sample for sample in samples if sample.label == 0], [replace(samples[0], label=-1)]):
+        assert torch.equal(solved(network, told, 1.0), weight_of(network))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tiny import tiny_dataset, tiny_network, tiny_settings
+from tests.tiny import INFO, tiny_dataset, tiny_network, tiny_settings
 
 from napari_uml.baselines.registry import make_network
 from napari_uml.calibration import Calibration
@@ -61,6 +61,17 @@ def test_a_run_from_random_weights_has_no_start_to_mix_in() -> None:
     known, untrained = FinetuneSession(start="clinic").settings(), FinetuneSession(start="").settings()
     for name in ("start_share", "class_anchor"):
         assert (known[name] > 0, untrained[name]) == (True, 0)
+
+
+def test_new_classes_are_learnt_by_more_than_their_last_layer(make_run: Callable[..., Path]) -> None:
+    start = export_run(make_run())
+    renamed = INFO.model_copy(update={"cls_classes": ("benign", "cyst")})
+    session = FinetuneSession(start="clinic", start_info=start, info=INFO)
+    assert session.settings()["class_anchor"] > 0
+    session.mix_info = renamed
+    assert session.settings()["class_anchor"] == 0
+    session.info, session.mix_info = renamed, None
+    assert session.settings()["class_anchor"] == 0
 
 
 def test_nothing_to_train_on_is_refused() -> None:

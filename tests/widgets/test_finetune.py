@@ -560,8 +560,8 @@ def test_time_is_that_of_the_device_and_precision_that_are_chosen(
     assert dock.session.pace is None
     list(finetune_work.measure("x", {**dock.session.settings(), "device": "cpu", "epochs": 3})(lambda: False))
     words = " ".join(typed[0])
-    assert "--precision bf16" in words
-    assert "--device cpu" in words
+    for setting in ("--precision bf16", "--device cpu", "--class-anchor"):
+        assert setting in words
     assert "--epochs" not in words
 
 

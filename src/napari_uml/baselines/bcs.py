@@ -32,6 +32,7 @@ class BCS(Network):
     last_layers: ClassVar[LastLayers] = LastLayers(
         modules=("decoder.head", "head.classify"),
         classes=("head.classify.weight",),
+        class_head="head",
         structures=("decoder.head.weight",),
     )
 

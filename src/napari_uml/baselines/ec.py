@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class EC(Network):
     """One encoder and an evidential head, trained with L_ace + lambda KL; see `UMLNetwork` for the parameters."""
 
-    last_layers: ClassVar[LastLayers] = LastLayers(modules=("head.classify",), classes=("head.classify.weight",))
+    last_layers: ClassVar[LastLayers] = LastLayers(
+        modules=("head.classify",), classes=("head.classify.weight",), class_head="head"
+    )
 
     def __init__(self, config: UMLConfig, download: bool = True) -> None:
         super().__init__(config)

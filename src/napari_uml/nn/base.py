@@ -41,12 +41,16 @@ class LastLayers(NamedTuple):
         Names of weights with a row a class, or a structure.
     structure_inputs
         Names of weights with a column a structure.
+    class_head
+        Name of the module that the class alone teaches, from the features to the last layer; empty where there is
+        none, or its last layer has a part in the mask.
     """
 
     modules: tuple[str, ...]
     classes: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
     structure_inputs: tuple[str, ...] = ()
+    class_head: str = ""
 
     @property
     def by_name(self) -> tuple[str, ...]:

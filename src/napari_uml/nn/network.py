@@ -51,6 +51,7 @@ class UMLNetwork(Network):
         classes=("instructor.classify.weight",),
         structures=("mutual.head.1.weight", *(f"navigator.heads.{i}.weight" for i in range(4))),
         structure_inputs=("navigator.guide_bottom.embed.0.weight", "navigator.guide_top.embed.0.weight"),
+        class_head="instructor",
     )
 
     def __init__(self, config: UMLConfig, download: bool = True) -> None:

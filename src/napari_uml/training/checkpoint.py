@@ -43,13 +43,14 @@ class Checkpoint:
     metrics
         Validation figures of this epoch.
     anchor
-        The parameters that `TrainConfig.anchor` pulls towards and `start_share` mixes in (empty without).
+        The parameters that `TrainConfig.anchor` and `class_anchor` pull towards and `start_share` mixes in (empty
+        without).
     scaler
         State of the loss scaling that fp16 needs.
     share
         Of the start weights, when it was chosen at the end; None: `TrainConfig.start_share`.
-    class_layer
-        Weight of the last layer of the class by its name, when it was solved for at the end.
+    solved
+        The weight of the last layer of the class, by its name, when it was solved for at the end.
     examples
         Training examples of the run; None when an earlier version wrote it.
     """
@@ -69,7 +70,7 @@ class Checkpoint:
     scaler: dict[str, Any] = field(default_factory=dict)
     best_error: float = 0.0
     share: float | None = None
-    class_layer: dict[str, Tensor] = field(default_factory=dict)
+    solved: dict[str, Tensor] = field(default_factory=dict)
     examples: int | None = None
 
     @property
@@ -79,10 +80,10 @@ class Checkpoint:
 
     @property
     def shown(self) -> dict[str, Tensor]:
-        """The weights to use: the average where there is one, with the share of the start and the class layer."""
+        """The weights to use: the average where there is one, with the share of the start and what was solved for."""
         trained = self.averaged or self.weights
         shown = mixed(trained, self.anchor, self.start_share) if self.start_share else trained
-        return {**shown, **self.class_layer}
+        return {**shown, **self.solved}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

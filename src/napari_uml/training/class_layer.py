@@ -1,15 +1,16 @@
-"""The class on few images: what it is told by stays, its last layer alone learns, close to where it was.
+"""The class on few images: its encoder stays, and the last layer alone learns, close to where it was.
 
 A mask has thousands of pixels to learn from, an image one class. Trained as a whole on a dozen images, a network learns
 their classes by heart, and the mask's loss, which reaches the class encoder through the mixed features, moves what the
-classes were told by. So nothing moves the class encoder, no class loss goes further back than its last layer, and when
-all else is trained the layer is solved for:
+classes were told by. So the class encoder and the class head stay, and no class loss goes further back than the last
+layer; only what is mixed in from the mask's side still moves. When all else is trained, the layer is solved for:
 
-    min_W  mean_i L_c(W f_i, y_i) + pull |W - W_0|^2 / N
+    min_W  sum_i w_i L(W f_i, y_i) + pull |W - W_0|^2 / N
 
-for N images with features f_i and class y_i, from its start W_0. The pull is that of a normal prior around the start
-(a maximum a posteriori estimate; Chelba and Acero, "Adaptation of maximum entropy capitalizer", Computer Speech &
-Language 2006).
+for N views of images with features f_i and classes y_i, from its start W_0. L is the expected cross-entropy (Eq. 7)
+without its KL term, or the cross-entropy of a system without evidence; the w_i sum to 1 and are larger for rarer
+classes. The last term is that of a normal prior around the start in a maximum a posteriori estimate, as Chelba and
+Acero, "Adaptation of maximum entropy capitalizer", Computer Speech & Language 2006, have it for softmax.
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ STEPS = 200
 
 
 def keep_class_features(network: Network) -> None:
-    """Let the class loss teach the last layer of the class alone, and no loss the encoder that it reads."""
-    network.get_submodule(CLASS_ENCODER[network.config.arch].rstrip(".")).requires_grad_(False)
-    _class_layer(network).register_forward_pre_hook(_detached)
+    """Let class encoder and class head stay, and the class loss teach the head's last layer alone."""
+    for name in (CLASS_ENCODER[network.config.arch].rstrip("."), network.last_layers.class_head):
+        network.get_submodule(name).requires_grad_(False)
+    layer = _last_layer(network)
+    layer.requires_grad_(True)
+    layer.register_forward_pre_hook(_detached)
 
 
 def taught(samples: Sequence[Sample]) -> list[Sample]:
@@ -56,7 +60,7 @@ def solve_class_layer(
     start: Tensor,
     config: TrainConfig,
     device: torch.device,
-) -> Tensor | None:
+) -> Tensor:
     """The weight (K, C) of the last layer of the class, for the samples whose class is known.
 
     Parameters
@@ -66,7 +70,7 @@ def solve_class_layer(
     forward
         (B, 3, S, S) -> its output, without gradients.
     samples
-        Classes that are rarer count more, as in the sampling (`TrainConfig.balanced`).
+        A class of n of them weighs n ** (1 - `TrainConfig.balanced`), as in the sampling.
     start
         (K, C) W_0.
     config
@@ -76,12 +80,12 @@ def solve_class_layer(
 
     Returns
     -------
-    None when fewer than two classes are known.
+    W_0 when fewer than two classes are known, which tells nothing apart.
     """
     known = taught(samples)
     labels = torch.tensor([sample.label for sample in known])
     if len(labels.unique()) < 2:
-        return None
+        return start
     features, evidential = _features(network, forward, known, config, device)
     loss = _evidential if evidential else functional.cross_entropy
     counts = labels.bincount()
@@ -98,8 +102,7 @@ def solve_class_layer(
         value.backward()
         return value
 
-    with torch.enable_grad():
-        solver.step(objective)
+    solver.step(objective)
     return weight.detach()
 
 
@@ -114,13 +117,13 @@ def _features(
     read: list[Tensor] = []
     asked: list[Tensor] = []
     evidential = True
-    hook = _class_layer(network).register_forward_pre_hook(lambda _layer, inputs: asked.append(inputs[0]))
+    hook = _last_layer(network).register_forward_pre_hook(lambda _layer, inputs: asked.append(inputs[0]))
     with hook, torch.no_grad():
         for first in range(0, len(samples), config.batch_size):
             batch = samples[first : first + config.batch_size]
             asked.clear()
             output = forward(torch.stack([as_input(sample, config.image_size)[0] for sample in batch]).to(device))
-            read.append(asked[0].float().cpu())  # DSI-Net asks it about the mask's pixels afterwards
+            read.append(asked[0].float().cpu())
             evidential = output.class_evidence is not None
     return torch.cat(read), evidential
 
@@ -129,7 +132,7 @@ def _evidential(logits: Tensor, labels: Tensor) -> Tensor:
     return evidential_cross_entropy(evidence_from_logits(logits), labels)
 
 
-def _class_layer(network: Network) -> nn.Linear:
+def _last_layer(network: Network) -> nn.Linear:
     (name,) = network.last_layers.classes
     return network.get_submodule(name.rpartition(".")[0])  # type: ignore[return-value]
 

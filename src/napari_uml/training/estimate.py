@@ -48,7 +48,7 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
         fabric = make_fabric(config, None, some_unused=False)
         net = make_network(network, download=False)
         choose_trainable(net, config.trainable)
-        if config.class_anchor and net.last_layers.classes:  # as if the start knew the classes
+        if config.class_anchor and net.last_layers.class_head:  # as if the start knew the classes
             keep_class_features(net)
         net = net.to(memory_format=torch.channels_last).to(fabric.device)
         learn, look = _steps(fabric, net, config, network)
@@ -72,7 +72,7 @@ def _steps(
     def learn() -> None:
         module.train()
         freeze_norm(net)
-        losses = module(images, masks, labels, config.kl_scale)
+        losses, _ = module(images, masks, labels, config.kl_scale)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(losses.total)
         optimizer.step()

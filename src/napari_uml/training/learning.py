@@ -21,22 +21,26 @@ if TYPE_CHECKING:
 
 
 class LossModule(nn.Module):
-    """Network and loss in one module, so that several processes synchronise its gradients."""
+    """Network, loss and anchor in one module, so that several processes synchronise all gradients."""
 
-    def __init__(self, network: Network, config: TrainConfig) -> None:
+    def __init__(self, network: Network, config: TrainConfig, anchor: Anchor | None = None) -> None:
         super().__init__()
         self.network = network
         self.config = config
+        self.anchor = anchor
 
-    def forward(self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float) -> UMLLoss:
-        """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes."""
+    def forward(
+        self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float
+    ) -> tuple[UMLLoss, Tensor | float]:
+        """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes, and the anchor's pull."""
         config = self.config
         mutual, class_ = config.mutual_weight, config.class_weight
         weights = {"mutual": mutual, "class": class_, "mask": 1 - mutual - class_}
-        return uml_loss(
+        losses = uml_loss(
             self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
             weights, config.image_dice,
         )  # fmt: skip
+        return losses, 0.0 if self.anchor is None else self.anchor()
 
 
 class Anchor:

@@ -14,7 +14,8 @@ Why `quick` is what it is, for 10 to 80 images on two processor cores within ten
 - **Few images teach the mask; of the class they teach the last layer.** A mask has thousands of pixels, an image one
   class. With 15 of them the classes are learnt by heart, and the mask's loss moves the class encoder so that old and
   new images are told apart worse than before. So the class encoder stays, and the last layer is solved for at the end,
-  near its start; see `training/class_layer.py`.
+  near its start; see `training/class_layer.py`. Classes that the start does not know need more than a last layer; they
+  have a fifth of the class loss, so that they are learnt by heart later.
 - **A short average.** A run has 100 to 300 steps; averaged weights with a decay of 0.99 would still hold the start
   model to a third after a hundred. 0.95 averages the last twenty.
 - **No KL warm-up.** The start model's evidence was held down by the KL term already; without the term it would grow

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,7 @@ def make_fabric(config: TrainConfig, member: Member | None, *, some_unused: bool
             f"Expected {member.world_size()} {kind} devices for as many processes, found {available}; set processes to "
             f"{available}, or device to cpu."
         )
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # an anchor's gradient of 1 x 1 convolutions
     strategy = DDPStrategy(find_unused_parameters=some_unused)
     return Fabric(
         accelerator=kind, devices=member.world_size(), strategy=strategy, precision=precision, plugins=[member]

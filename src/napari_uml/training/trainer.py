@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
     from napari_uml.data.dataset import Dataset, Split
+    from napari_uml.data.kept import Kept
     from napari_uml.data.samples import Sample
-    from napari_uml.nn.base import Network
+    from napari_uml.nn.base import LastLayers, Network
     from napari_uml.nn.losses import UMLLoss
     from napari_uml.nn.output import UMLOutput
     from napari_uml.training.processes import Member
@@ -108,11 +109,11 @@ class Trainer:
         self.epoch, self.best_epoch, self.seconds, self.finished = 0, 0, 0.0, False
         self.best_score: float | None = None
         self.best_error = 0.0
-        self.class_layer = ""  # name of the weight that is solved for at the end
+        self.last_of_class = ""  # name of the weight that is solved for at the end, when one is
         self.task = merge_tasks([dataset.info for dataset in (*datasets, *mix_in)])
         previous = self._previous(resume)
-        unused = config.class_anchor > 0 or (network.navigator and not network.instructor)
-        self.fabric = make_fabric(config, member, some_unused=unused)
+        unreached = config.class_anchor > 0 or (network.navigator and not network.instructor)
+        self.fabric = make_fabric(config, member, some_unused=unreached and config.anchor == 0)
         self.fabric.launch()
         with memory_errors(config):
             self._load(datasets, focus, mix_in)
@@ -193,25 +194,25 @@ class Trainer:
             )
         elif start is not None:
             tensors = {**(start.tensors if whole else net.state_dict()), **start.class_encoder}
-            new = transfer(net, tensors, start.task if whole else self.task, self.task)
-            if new:
-                log.info("Untrained at the start: %s", ", ".join(new))
-                new_weights = frozenset(net.last_layers.by_name)
+            kept = transfer(net, tensors, start.task if whole else self.task, self.task)
+            if kept.new:
+                log.info("Untrained at the start: %s", ", ".join(kept.new))
+            new_weights = frozenset(_untrained(kept, net.last_layers))
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
-        known = taught(self.training)
-        if self.config.class_anchor and known:
-            self.class_layer = next(iter(set(net.last_layers.classes) - new_weights), "")
-        if self.class_layer:
+        last, known = net.last_layers, taught(self.training)
+        if self.config.class_anchor and known and last.class_head and not new_weights.intersection(last.classes):
             keep_class_features(net)
+            (self.last_of_class,) = last.classes
         self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
         learning = [p for p in net.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
-        self.step_module, self.fabric_optimizer = self.fabric.setup(LossModule(net, self.config), self.optimizer)
         keeps = any(getattr(self.config, name) for name in ("anchor", *OF_A_START))
         pull = self.config.class_weight * self.config.class_anchor / max(1, len(known))
-        self.anchor = Anchor(net, self.config.anchor, new_weights, {self.class_layer: pull}) if keeps else None
+        self.anchor = Anchor(net, self.config.anchor, new_weights, {self.last_of_class: pull}) if keeps else None
+        module = LossModule(net, self.config, self.anchor)
+        self.step_module, self.fabric_optimizer = self.fabric.setup(module, self.optimizer)
         self.mixture = deepcopy(net) if self.config.start_share else None
         average = get_ema_multi_avg_fn(average_decay(self.config, self.steps))
         self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if self.config.ema else None
@@ -262,9 +263,10 @@ class Trainer:
         """Learn from one batch; its losses."""
         device, weight = self.fabric.device, kl_weight(self.config, self.epoch)
         images = images.to(device, memory_format=torch.channels_last)
-        losses: UMLLoss = self.step_module(images, masks.to(device), labels.to(device), weight)
+        losses: UMLLoss
+        losses, pull = self.step_module(images, masks.to(device), labels.to(device), weight)
         self.fabric_optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(losses.total if self.anchor is None else losses.total + self.anchor())
+        self.fabric.backward(losses.total + pull)
         values: list[float] = torch.stack(losses).tolist()  # waits for the device, once a step
         if not math.isfinite(values[0]):
             raise self._diverged(f"The loss is {values[0]}")
@@ -313,18 +315,21 @@ class Trainer:
     @torch.no_grad()
     def finish(self) -> None:
         """At the end, where asked to: mix the start into the best epoch, and solve for the last layer of the class."""
+        solves = bool(self.last_of_class) and self.config.class_weight > 0
         mixes = self.mixture is not None and self.config.choose_share and bool(self.validation)
-        if not mixes and not self.class_layer:
+        if solves and {name for name, p in self.net.named_parameters() if p.requires_grad} == {self.last_of_class}:
+            mixes = False  # nothing else learnt
+        if not mixes and not solves:
             return
         best = load_checkpoint(self.run / BEST)
-        if best.share is not None or best.class_layer:  # a run that goes on after its end
+        if best.share is not None or best.solved:  # a run that goes on after its end
             return
-        network = deepcopy(self.net)
         with memory_errors(self.config):
+            network = self.mixture or deepcopy(self.net)
             if mixes:
                 best = self._with_share(network, best)
-            if self.class_layer:
-                best = self._with_class_layer(network, best)
+            if solves:
+                best = self._with_class_solved(network, best)
         save_checkpoint(self.run / BEST, best)
 
     def _with_share(self, network: Network, best: Checkpoint) -> Checkpoint:
@@ -336,15 +341,13 @@ class Trainer:
         largest = largest_share({share: one.answered for share, one in found.items()})
         return best if largest is None else replace(best, share=largest, metrics=found[largest].metrics)
 
-    def _with_class_layer(self, network: Network, best: Checkpoint) -> Checkpoint:
+    def _with_class_solved(self, network: Network, best: Checkpoint) -> Checkpoint:
         """With the last layer of the class that fits the training images, near that of the start."""
         network.load_state_dict(best.shown)
         network.eval()
-        start, device = best.anchor[self.class_layer], self.fabric.device
+        start, device = best.anchor[self.last_of_class], self.fabric.device
         weight = solve_class_layer(network, self._forward(network), self.training, start, self.config, device)
-        if weight is None:
-            return best
-        best = replace(best, class_layer={self.class_layer: weight})
+        best = replace(best, solved={self.last_of_class: weight})
         network.load_state_dict(best.shown)
         return replace(best, metrics=self._validate_network(network).metrics) if self.validation else best
 
@@ -381,3 +384,10 @@ class Trainer:
     def _diverged(self, what: str) -> DivergedError:
         kept = f"the checkpoints up to epoch {self.epoch} are kept" if self.epoch else "there is no checkpoint yet"
         return DivergedError(f"{what} in epoch {self.epoch + 1}; {kept}. Try a smaller learning rate.")
+
+
+def _untrained(kept: Kept, last: LastLayers) -> tuple[str, ...]:
+    """The weights with a row of something new: the start has nothing to keep there."""
+    classes = last.classes if None in kept.classes.values() else ()
+    structures = (*last.structures, *last.structure_inputs) if None in kept.structures.values() else ()
+    return (*classes, *structures)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_uml.config import Task, UMLConfig
+    from napari_uml.data.kept import Kept
     from napari_uml.nn.base import Network
 
 CLASS_ENCODER = {"ec": "encoder.", "uml": "class_encoder.", "bcs": "class_encoder.", "dsi-net": "class_encoder."}
@@ -27,7 +28,7 @@ COUNTER = ".num_batches_tracked"
 """The end of the name of what counts a batch normalisation layer's batches; nothing depends on it."""
 
 
-def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Task) -> tuple[str, ...]:
+def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Task) -> Kept:
     """Copy weights into a network whose classes or structures may differ.
 
     Parameters
@@ -41,7 +42,7 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
 
     Returns
     -------
-    Names of the new classes and structures that the old task did not have: these start untrained.
+    What is taken over; the classes and structures that the old task did not have start untrained.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
             )
         filled[name] = source
     network.load_state_dict(filled)
-    return kept.new
+    return kept
 
 
 def class_encoder(tensors: Mapping[str, Tensor], old: UMLConfig, new: UMLConfig) -> dict[str, Tensor]:

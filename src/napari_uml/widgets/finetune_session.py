@@ -146,8 +146,20 @@ class FinetuneSession:
         if self.start_info is not None:
             values["image_size"] = self.start_info.image_size
         if self.start == SCRATCH:
-            values |= {"start_share": 0.0, "class_anchor": 0.0}
+            values["start_share"] = 0.0
+        if not self._knows_classes:
+            values["class_anchor"] = 0.0
         return {**values, **self.changes}
+
+    @property
+    def _knows_classes(self) -> bool:
+        """Whether no class of the list, or of what is mixed in, is new to the start model."""
+        if self.start == SCRATCH:
+            return False
+        if self.start_info is None:
+            return True
+        known, infos = self.start_info.task, (self.info, self.mix_info)
+        return not any(info and None in what_is_kept(known, info).classes.values() for info in infos)
 
     def task(self) -> Task | None:
         """What the new model will find and tell apart, with the names of the data that are mixed in; None: no list.
