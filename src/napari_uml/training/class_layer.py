@@ -1,9 +1,11 @@
-"""The class on few images: its encoder stays, and the last layer alone learns, close to where it was.
+"""The class on few images: what it is told by stays, and the last layer alone learns, close to where it was.
 
 A mask has thousands of pixels to learn from, an image one class. Trained as a whole on a dozen images, a network learns
-their classes by heart, and the mask's loss, which reaches the class encoder through the mixed features, moves what the
-classes were told by. So the class encoder and the class head stay, and no class loss goes further back than the last
-layer; only what is mixed in from the mask's side still moves. When all else is trained, the layer is solved for:
+their classes by heart; and the mask's losses, which reach the class through the mixed features, move what it is told
+by. So class encoder and class head stay, no class loss goes further back than the last layer, and what this layer reads
+is kept, while the mask learns, by a term of the loss: WEIGHT times the mean squared change of its inputs f_i on the
+images of a batch (as Jung et al., "Less-forgetting learning in deep neural networks", 2016). At the end the layer is
+solved for:
 
     min_W  sum_i w_i L(W f_i, y_i) + pull |W - W_0|^2 / N
 
@@ -15,6 +17,7 @@ Acero, "Adaptation of maximum entropy capitalizer", Computer Speech & Language 2
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +29,7 @@ from napari_uml.nn.losses import evidential_cross_entropy
 from napari_uml.training.transfer import CLASS_ENCODER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -35,17 +38,42 @@ if TYPE_CHECKING:
     from napari_uml.nn.base import Network
     from napari_uml.nn.output import UMLOutput
 
+WEIGHT = 10.0
+"""Of the change of what the last layer reads; of that without it, hardly any is left."""
 STEPS = 200
 """Of L-BFGS, at most; a few dozen are enough for it to stand still."""
 
 
-def keep_class_features(network: Network) -> None:
-    """Let class encoder and class head stay, and the class loss teach the head's last layer alone."""
+def freeze_class(network: Network) -> None:
+    """Let nothing of class encoder and class head learn but the last layer."""
     for name in (CLASS_ENCODER[network.config.arch].rstrip("."), network.last_layers.class_head):
         network.get_submodule(name).requires_grad_(False)
-    layer = _last_layer(network)
-    layer.requires_grad_(True)
-    layer.register_forward_pre_hook(_detached)
+    _last_layer(network).requires_grad_(True)
+
+
+class KeptFeatures:
+    """How far what the last layer of the class reads has moved from the start; no class loss reaches beyond the layer.
+
+    Parameters
+    ----------
+    network
+        At the start. It is listened to from now on: what is copied from it later must not be.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._start = deepcopy(network).eval().requires_grad_(False)
+        self._now = _listened(network, detached=True)
+        self._then = _listened(self._start, detached=False)
+
+    def load(self, places: Mapping[str, Tensor]) -> None:
+        """Set parameters of the start, by name."""
+        self._start.load_state_dict({**self._start.state_dict(), **places})
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The term of the loss, a scalar, for images (B, 3, S, S) that the network has just seen."""
+        with torch.no_grad():
+            self._start(images)
+        return WEIGHT * functional.mse_loss(self._now.pop().float(), self._then.pop().float())
 
 
 def taught(samples: Sequence[Sample]) -> list[Sample]:
@@ -137,5 +165,13 @@ def _last_layer(network: Network) -> nn.Linear:
     return network.get_submodule(name.rpartition(".")[0])  # type: ignore[return-value]
 
 
-def _detached(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(x.detach() for x in inputs)
+def _listened(network: Network, detached: bool) -> list[Tensor]:
+    """A list that has what the last layer reads."""
+    heard: list[Tensor] = []
+
+    def hear(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        heard[:] = inputs
+        return tuple(x.detach() for x in inputs) if detached else inputs
+
+    _last_layer(network).register_forward_pre_hook(hear)
+    return heard

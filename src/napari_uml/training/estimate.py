@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import torch
 
 from napari_uml.baselines.registry import make_network
-from napari_uml.training.class_layer import keep_class_features
+from napari_uml.training.class_layer import KeptFeatures, freeze_class
 from napari_uml.training.learning import LossModule, choose_trainable, freeze_norm
 from napari_uml.training.memory import memory_errors, peak_memory_mb
 from napari_uml.training.pace import Pace
@@ -49,7 +49,7 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
         net = make_network(network, download=False)
         choose_trainable(net, config.trainable)
         if config.class_anchor and net.last_layers.class_head:  # as if the start knew the classes
-            keep_class_features(net)
+            freeze_class(net)
         net = net.to(memory_format=torch.channels_last).to(fabric.device)
         learn, look = _steps(fabric, net, config, network)
         images = steps * config.batch_size
@@ -63,7 +63,8 @@ def _steps(
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """A step of learning and a step of looking, each on a batch."""
     optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), config)
-    module, optimizer = fabric.setup(LossModule(net, config), optimizer)
+    class_features = KeptFeatures(net) if config.class_anchor and net.last_layers.class_head else None
+    module, optimizer = fabric.setup(LossModule(net, config, class_features=class_features), optimizer)
     side, batch = config.image_size, config.batch_size
     images = torch.rand(batch, 3, side, side).to(fabric.device, memory_format=torch.channels_last)
     masks = torch.randint(0, network.num_structures, (batch, side, side), dtype=torch.uint8).to(fabric.device)
@@ -72,9 +73,9 @@ def _steps(
     def learn() -> None:
         module.train()
         freeze_norm(net)
-        losses, _ = module(images, masks, labels, config.kl_scale)
+        losses, kept = module(images, masks, labels, config.kl_scale)
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(losses.total)
+        fabric.backward(losses.total + kept)
         optimizer.step()
         losses.total.item()  # waits for the device
 

@@ -18,21 +18,29 @@ if TYPE_CHECKING:
 
     from napari_uml.config import TrainConfig
     from napari_uml.nn.base import Network
+    from napari_uml.training.class_layer import KeptFeatures
 
 
 class LossModule(nn.Module):
-    """Network, loss and anchor in one module, so that several processes synchronise all gradients."""
+    """Network, losses and what keeps to the start in one module, so that several processes share all gradients."""
 
-    def __init__(self, network: Network, config: TrainConfig, anchor: Anchor | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        config: TrainConfig,
+        anchor: Anchor | None = None,
+        class_features: KeptFeatures | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.config = config
         self.anchor = anchor
+        self.class_features = class_features
 
     def forward(
         self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float
     ) -> tuple[UMLLoss, Tensor | float]:
-        """(B, 3, S, S), (B, S, S), (B,) -> the losses of the whole batch over all processes, and the anchor's pull."""
+        """(B, 3, S, S), (B, S, S), (B,) -> losses of the whole batch over all processes, and what keeps to the start."""
         config = self.config
         mutual, class_ = config.mutual_weight, config.class_weight
         weights = {"mutual": mutual, "class": class_, "mask": 1 - mutual - class_}
@@ -40,7 +48,8 @@ class LossModule(nn.Module):
             self.network(images), labels, masks, kl_weight, config.mask_cross_entropy, config.dice_source, all_sum,
             weights, config.image_dice,
         )  # fmt: skip
-        return losses, 0.0 if self.anchor is None else self.anchor()
+        kept = 0.0 if self.anchor is None else self.anchor()
+        return losses, kept if self.class_features is None else kept + self.class_features(images)
 
 
 class Anchor:

@@ -21,7 +21,7 @@ from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from napari_uml.training.checks import check_same_run
-from napari_uml.training.class_layer import keep_class_features, solve_class_layer, taught
+from napari_uml.training.class_layer import KeptFeatures, freeze_class, solve_class_layer, taught
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm, mixed
 from napari_uml.training.memory import memory_errors, peak_memory_mb
@@ -203,19 +203,20 @@ class Trainer:
         choose_trainable(net, self.config.trainable)
         last, known = net.last_layers, taught(self.training)
         if self.config.class_anchor and known and last.class_head and not new_weights.intersection(last.classes):
-            keep_class_features(net)
+            freeze_class(net)
             (self.last_of_class,) = last.classes
         self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
-        learning = [p for p in net.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
         keeps = any(getattr(self.config, name) for name in ("anchor", *OF_A_START))
         pull = self.config.class_weight * self.config.class_anchor / max(1, len(known))
         self.anchor = Anchor(net, self.config.anchor, new_weights, {self.last_of_class: pull}) if keeps else None
-        module = LossModule(net, self.config, self.anchor)
-        self.step_module, self.fabric_optimizer = self.fabric.setup(module, self.optimizer)
         self.mixture = deepcopy(net) if self.config.start_share else None
         average = get_ema_multi_avg_fn(average_decay(self.config, self.steps))
         self.average = AveragedModel(net, multi_avg_fn=average, use_buffers=True) if self.config.ema else None
+        self.class_features = KeptFeatures(net) if self.last_of_class else None
+        learning = [p for p in net.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(learning, self.config, fused=self.fabric.device.type == "cpu")
+        module = LossModule(net, self.config, self.anchor, self.class_features)
+        self.step_module, self.fabric_optimizer = self.fabric.setup(module, self.optimizer)
         self.scheduler = make_scheduler(self.optimizer, self.config, self.steps)
         if previous is not None:
             self._restore(previous)
@@ -233,6 +234,8 @@ class Trainer:
             self.average.n_averaged.fill_(1)  # the first update would copy
         if self.anchor is not None:
             self.anchor.load(checkpoint.anchor)
+        if self.class_features is not None:
+            self.class_features.load(checkpoint.anchor)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
         self.fabric.strategy.precision.load_state_dict(checkpoint.scaler)
@@ -244,7 +247,7 @@ class Trainer:
     def _train_batches(self, on_step: StepListener | None) -> dict[str, float]:
         """Means of the losses over the batches."""
         self.step_module.train()
-        freeze_norm(self.net, everywhere=self.config.start_share > 0)  # of which there is no mixture
+        freeze_norm(self.net, everywhere=self.config.start_share > 0 or bool(self.last_of_class))  # they are not mixed
         sums = [0.0] * len(LOSSES)
         batches = epoch_batches(
             self.training, self.config, self.epoch, vertical_flip=self.vertical_flip,
@@ -264,9 +267,9 @@ class Trainer:
         device, weight = self.fabric.device, kl_weight(self.config, self.epoch)
         images = images.to(device, memory_format=torch.channels_last)
         losses: UMLLoss
-        losses, pull = self.step_module(images, masks.to(device), labels.to(device), weight)
+        losses, kept = self.step_module(images, masks.to(device), labels.to(device), weight)
         self.fabric_optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(losses.total + pull)
+        self.fabric.backward(losses.total + kept)
         values: list[float] = torch.stack(losses).tolist()  # waits for the device, once a step
         if not math.isfinite(values[0]):
             raise self._diverged(f"The loss is {values[0]}")
@@ -325,7 +328,7 @@ class Trainer:
         if best.share is not None or best.solved:  # a run that goes on after its end
             return
         with memory_errors(self.config):
-            network = self.mixture or deepcopy(self.net)
+            network = self.mixture or make_network(self.network, download=False).to(self.fabric.device)
             if mixes:
                 best = self._with_share(network, best)
             if solves:
