@@ -14,7 +14,7 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import Sample, load_samples
 from napari_uml.nn.evidence import evidence_from_logits
 from napari_uml.nn.losses import evidential_cross_entropy
-from napari_uml.training.class_layer import keep_class_features, solve_class_layer
+from napari_uml.training.class_layer import KeptFeatures, freeze_class, solve_class_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,16 +47,41 @@ def solved(network: Network, samples: list[Sample], pull: float, **changes: obje
     return solve_class_layer(network, network, samples, weight_of(network), settings, CPU)
 
 
+def taught_by(loss: Tensor, network: Network) -> set[str]:
+    """Return the names of what a loss has a gradient for."""
+    network.zero_grad()
+    loss.backward()
+    return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+
+
 @pytest.mark.parametrize("arch", ["uml", "ec", "bcs"])
-def test_the_class_loss_can_teach_its_last_layer_alone(arch: str) -> None:
+def test_the_class_loss_teaches_its_last_layer_alone(arch: str) -> None:
     network = network_of(arch).train()
-    keep_class_features(network)
+    freeze_class(network)
+    KeptFeatures(network)
     output = network(torch.rand(2, 3, 64, 64))
     told = output.class_logits if output.class_evidence is None else output.class_evidence
     assert told is not None
-    told.square().sum().backward()
-    taught = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
-    assert taught == set(network.last_layers.classes)
+    assert taught_by(told.square().sum(), network) == set(network.last_layers.classes)
+
+
+def test_what_the_last_layer_reads_is_kept() -> None:
+    network, images = network_of("uml"), torch.rand(2, 3, 64, 64)
+    freeze_class(network)
+    kept = KeptFeatures(network)
+    network(images)
+    assert kept(images) < 1e-5
+    with torch.no_grad():
+        network.get_submodule("mask_encoder").get_parameter("backbone.conv1.0.weight").mul_(2)
+    network(images)
+    term = kept(images)
+    assert term > 1e-3
+    taught = taught_by(term, network)
+    assert {name.split(".")[0] for name in taught} == {"mask_encoder", "mixers", "mutual", "navigator"}
+
+    kept.load(network.state_dict())
+    network(images)
+    assert kept(images) < 1e-5
 
 
 @pytest.mark.parametrize("balanced", [0.0, 0.5, 1.0])

@@ -65,9 +65,9 @@ class KeptFeatures:
         self._now = _listened(network, detached=True)
         self._then = _listened(self._start, detached=False)
 
-    def load(self, places: Mapping[str, Tensor]) -> None:
-        """Set parameters of the start, by name."""
-        self._start.load_state_dict({**self._start.state_dict(), **places})
+    def load(self, start: Mapping[str, Tensor]) -> None:
+        """Take other weights for those of the start."""
+        self._start.load_state_dict(dict(start))
 
     def __call__(self, images: Tensor) -> Tensor:
         """The term of the loss, a scalar, for images (B, 3, S, S) that the network has just seen."""

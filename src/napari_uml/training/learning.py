@@ -40,7 +40,7 @@ class LossModule(nn.Module):
     def forward(
         self, images: Tensor, masks: Tensor, labels: Tensor, kl_weight: float
     ) -> tuple[UMLLoss, Tensor | float]:
-        """(B, 3, S, S), (B, S, S), (B,) -> losses of the whole batch over all processes, and what keeps to the start."""
+        """(B, 3, S, S), (B, S, S), (B,) -> losses of the batch over all processes, and what keeps to the start."""
         config = self.config
         mutual, class_ = config.mutual_weight, config.class_weight
         weights = {"mutual": mutual, "class": class_, "mask": 1 - mutual - class_}

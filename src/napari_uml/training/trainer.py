@@ -235,7 +235,7 @@ class Trainer:
         if self.anchor is not None:
             self.anchor.load(checkpoint.anchor)
         if self.class_features is not None:
-            self.class_features.load(checkpoint.anchor)
+            self.class_features.load({**checkpoint.weights, **checkpoint.anchor})
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.scheduler.load_state_dict(checkpoint.scheduler)
         self.fabric.strategy.precision.load_state_dict(checkpoint.scaler)
