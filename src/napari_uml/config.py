@@ -263,8 +263,8 @@ class TrainConfig(Settings):
         float,
         Field(
             ge=0,
-            description="for few images: the class encoder stays, and the last layer alone learns the class, with this "
-            "L2 pull towards the start against the sum of the images' losses",
+            description="for few images: what known classes are told by stays, and the last layer alone learns them, "
+            "with this L2 pull towards the start against the sum of the images' losses",
         ),
     ] = 0.0
     start_share: Annotated[

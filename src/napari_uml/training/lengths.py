@@ -12,10 +12,10 @@ Why `quick` is what it is, for 10 to 80 images on two processor cores within ten
   whole rate brought nothing more on the new images and cost more on the old ones. It rises over 15 % of the steps so
   that new heads' first gradients do no harm, then falls to nothing.
 - **Few images teach the mask; of the class they teach the last layer.** A mask has thousands of pixels, an image one
-  class. With 15 of them the classes are learnt by heart, and the mask's loss moves the class encoder so that old and
-  new images are told apart worse than before. So the class encoder stays, and the last layer is solved for at the end,
-  near its start; see `training/class_layer.py`. Classes that the start does not know need more than a last layer; they
-  have a fifth of the class loss, so that they are learnt by heart later.
+  class. With 15 of them the classes are learnt by heart, and the mask's losses move what they are told by, so that
+  other images are told apart worse than before. So the class encoder stays, what the last layer reads is kept, and this
+  layer is solved for at the end, near its start; see `training/class_layer.py`. Classes that the start does not know
+  need more than a last layer; they have a fifth of the class loss, so that they are learnt by heart later.
 - **A short average.** A run has 100 to 300 steps; averaged weights with a decay of 0.99 would still hold the start
   model to a third after a hundred. 0.95 averages the last twenty.
 - **No KL warm-up.** The start model's evidence was held down by the KL term already; without the term it would grow

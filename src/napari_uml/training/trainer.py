@@ -112,8 +112,8 @@ class Trainer:
         self.last_of_class = ""  # name of the weight that is solved for at the end, when one is
         self.task = merge_tasks([dataset.info for dataset in (*datasets, *mix_in)])
         previous = self._previous(resume)
-        unreached = config.class_anchor > 0 or (network.navigator and not network.instructor)
-        self.fabric = make_fabric(config, member, some_unused=unreached and config.anchor == 0)
+        unreached = network.navigator and not network.instructor and config.anchor == 0
+        self.fabric = make_fabric(config, member, some_unused=unreached)
         self.fabric.launch()
         with memory_errors(config):
             self._load(datasets, focus, mix_in)
