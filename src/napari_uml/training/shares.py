@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 SHARES: Final = (0.0, 0.25, 0.5, 0.75)
 """Of the start weights, among which one is chosen."""
 TOLERANCE: Final = 1.0
-"""Standard errors that count as chance, as when epochs are compared: a handful of images often has one whose Dice swings
-by a tenth, and half an error followed it."""
+"""Standard errors that count as chance, as when epochs are compared. Among a handful of images there is often one whose
+Dice swings by a tenth; half an error followed it."""
 
 
 def largest_share(answered: Mapping[float, NDArray[np.floating]]) -> float | None:

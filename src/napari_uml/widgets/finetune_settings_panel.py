@@ -73,7 +73,8 @@ class SettingsPanel(Panel):
         self.unmix.clicked.connect(self._on_unmix)
         self.reset.clicked.connect(self._on_reset)
         events = self.session.events
-        for signal in (events.changes, events.part, events.length, events.counts, events.start_info):
+        of_list = (events.info, events.counts, events.mix_info)
+        for signal in (events.changes, events.part, events.length, events.start_info, *of_list):
             signal.connect(self._show_settings)
         events.mix_in.connect(self._show_mix)
         events.stage.connect(self._show_stage)
