@@ -133,6 +133,12 @@ def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
 # ---- resuming
 
 
+@pytest.fixture
+def known_kind(monkeypatch):
+    """Let every start know the images."""
+    monkeypatch.setattr(trainer, "KNOWN_DICE", 0.0)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -145,7 +151,7 @@ def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
     ],
     ids=["modern", "paper", "anchor", "decoders", "mixed", "class-anchor"],
 )
-def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, changes):
+def test_resuming_gives_the_same_numbers_as_no_interruption(tmp_path, blobs, changes, known_kind):
     start = (
         Start(UMLNetwork(NETWORK).state_dict(), INFO)
         if {"anchor", "start_share", "class_anchor"} & set(changes)
@@ -458,7 +464,7 @@ def test_an_anchor_keeps_the_weights_near_the_start(tmp_path, blobs):
     assert distances[1] < 0.5 * distances[0]
 
 
-def test_with_few_images_the_class_is_learnt_by_its_last_layer_alone(tmp_path, blobs):
+def test_with_few_images_the_class_is_learnt_by_its_last_layer_alone(tmp_path, blobs, known_kind):
     tensors, classify = UMLNetwork(NETWORK).state_dict(), "instructor.classify.weight"
     options = {"epochs": 2, "ema": 0.0, "weight_decay": 0, "learning_rate": 1e-2, "start_share": 0.25, "kl_scale": 0}
     train(tmp_path, blobs, start=Start(tensors, INFO), class_anchor=0.01, choose_share=True, **options)
@@ -480,7 +486,16 @@ def test_with_few_images_the_class_is_learnt_by_its_last_layer_alone(tmp_path, b
     assert best.metrics == pytest.approx(told.metrics, abs=1e-3)
 
 
-def test_new_classes_are_learnt_by_all_that_sees_them(tmp_path, blobs):
+def test_images_of_another_kind_are_learnt_by_all_that_sees_them(tmp_path, blobs):
+    tensors = UMLNetwork(NETWORK).state_dict()  # it outlines nothing
+    train(tmp_path, blobs, epochs=1, start=Start(tensors, INFO), class_anchor=10.0, ema=0.0)
+    found = load_checkpoint(tmp_path / BEST)
+    assert (found.keeps_class, found.solved) == (False, {})
+    for name in ("instructor.head.0.weight", "class_encoder.backbone.conv1.0.weight"):
+        assert not torch.equal(found.weights[name], tensors[name])
+
+
+def test_new_classes_are_learnt_by_all_that_sees_them(tmp_path, blobs, known_kind):
     tensors = UMLNetwork(NETWORK).state_dict()
     old = INFO.model_copy(update={"cls_classes": ("something", "else")})
     train(tmp_path, blobs, epochs=1, start=Start(tensors, old), class_anchor=10.0, ema=0.0)
@@ -490,7 +505,7 @@ def test_new_classes_are_learnt_by_all_that_sees_them(tmp_path, blobs):
         assert not torch.equal(found.weights[name], tensors[name])
 
 
-def test_a_new_structure_does_not_make_known_classes_new(tmp_path, blobs):
+def test_a_new_structure_does_not_make_known_classes_new(tmp_path, blobs, known_kind):
     tensors, old = UMLNetwork(NETWORK).state_dict(), INFO.model_copy(update={"seg_classes": ("background", "node")})
     train(tmp_path, blobs, epochs=1, start=Start(tensors, old), class_anchor=10.0, anchor=1e-3)
     found = load_checkpoint(tmp_path / BEST)
@@ -498,13 +513,13 @@ def test_a_new_structure_does_not_make_known_classes_new(tmp_path, blobs):
     assert not [name for name in found.anchor if "mutual.head.1" in name or "navigator.heads" in name]
 
 
-def test_a_class_that_is_not_to_be_learnt_is_not_solved_for(tmp_path, blobs):
+def test_a_class_that_is_not_to_be_learnt_is_not_solved_for(tmp_path, blobs, known_kind):
     tensors = UMLNetwork(NETWORK).state_dict()
     train(tmp_path, blobs, epochs=1, start=Start(tensors, INFO), class_anchor=10.0, class_weight=0.0)
     assert not load_checkpoint(tmp_path / BEST).solved
 
 
-def test_no_share_is_chosen_where_only_the_class_layer_learns(tmp_path, blobs):
+def test_no_share_is_chosen_where_only_the_class_layer_learns(tmp_path, blobs, known_kind):
     network = NETWORK.model_copy(update={"arch": "ec"})
     settings = tiny_settings(epochs=1, class_anchor=10.0, start_share=0.25, choose_share=True)
     list(fit(settings, network, blobs, tmp_path, start=Start(make_network(network).state_dict(), INFO)))

@@ -51,6 +51,8 @@ class Checkpoint:
         Of the start weights, when it was chosen at the end; None: `TrainConfig.start_share`.
     solved
         The weight of the last layer of the class, by its name, when it was solved for at the end.
+    keeps_class
+        Whether what the class is told by stays (`TrainConfig.class_anchor`).
     examples
         Training examples of the run; None when an earlier version wrote it.
     """
@@ -71,6 +73,7 @@ class Checkpoint:
     best_error: float = 0.0
     share: float | None = None
     solved: dict[str, Tensor] = field(default_factory=dict)
+    keeps_class: bool = False
     examples: int | None = None
 
     @property

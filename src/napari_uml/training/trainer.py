@@ -21,7 +21,7 @@ from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from napari_uml.training.checks import check_same_run
-from napari_uml.training.class_layer import KeptFeatures, freeze_class, solve_class_layer, taught
+from napari_uml.training.class_layer import KNOWN_DICE, KeptFeatures, freeze_class, solve_class_layer, taught
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm, mixed
 from napari_uml.training.memory import memory_errors, peak_memory_mb
@@ -202,10 +202,12 @@ class Trainer:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
         last, known = net.last_layers, taught(self.training)
-        if self.config.class_anchor and known and last.class_head and not new_weights.intersection(last.classes):
-            freeze_class(net)
-            (self.last_of_class,) = last.classes
         self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
+        if self.config.class_anchor and known and last.class_head and not new_weights.intersection(last.classes):
+            keeps_class = self._knows_the_kind(net) if previous is None else previous.keeps_class
+            (self.last_of_class,) = last.classes if keeps_class else ("",)
+        if self.last_of_class:
+            freeze_class(net)
         keeps = any(getattr(self.config, name) for name in ("anchor", *OF_A_START))
         pull = self.config.class_weight * self.config.class_anchor / max(1, len(known))
         self.anchor = Anchor(net, self.config.anchor, new_weights, {self.last_of_class: pull}) if keeps else None
@@ -220,6 +222,18 @@ class Trainer:
         self.scheduler = make_scheduler(self.optimizer, self.config, self.steps)
         if previous is not None:
             self._restore(previous)
+
+    @torch.no_grad()
+    def _knows_the_kind(self, net: Network) -> bool:
+        """Whether the start outlines the training images well enough; True where no structure is annotated."""
+        own = [sample for sample in self.training if not sample.mixed]
+        net.eval()
+        size, batch = self.config.image_size, self.config.batch_size
+        with memory_errors(self.config):
+            found = validate(self._forward(net), own, self.task, size, batch, self.fabric.device)
+        dice = [value for name, value in found.metrics.items() if name.startswith("dice_present/")]
+        knows = not dice or sum(dice) / len(dice) >= KNOWN_DICE
+        return bool(self.fabric.broadcast(knows))
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         changed = checkpoint.examples not in (None, len(self.training))
@@ -372,6 +386,7 @@ class Trainer:
             seconds=self.seconds, metrics=metrics,
             anchor={} if self.anchor is None else self.anchor.places,
             scaler=self.fabric.strategy.precision.state_dict(), examples=len(self.training),
+            keeps_class=bool(self.last_of_class),
         )  # fmt: skip
         if is_best:
             save_checkpoint(self.run / BEST, checkpoint)
