@@ -34,9 +34,15 @@ def test_round_trip(tmp_path):
 
 
 def test_the_average_is_shown_where_there_is_one():
-    assert example().shown["a"] is not example().weights["a"]
-    plain = example(averaged={})
-    assert plain.shown is plain.weights
+    averaged, plain = example(), example(averaged={})
+    assert averaged.shown["a"] is averaged.averaged["a"]
+    assert plain.shown["a"] is plain.weights["a"]
+
+
+def test_what_was_solved_for_is_shown():
+    solved = torch.zeros(1)
+    shown = example(anchor={"a": torch.ones(1)}, share=0.5, solved={"a": solved}).shown
+    assert shown["a"] is solved
 
 
 def test_fields_that_an_older_version_did_not_write_are_empty(tmp_path):
