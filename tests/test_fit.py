@@ -18,7 +18,7 @@ from napari_uml.data.samples import load_samples
 from napari_uml.errors import DatasetError, DivergedError, MemoryLimitError, UMLError, WeightsError
 from napari_uml.nn.losses import uml_loss
 from napari_uml.nn.network import UMLNetwork
-from napari_uml.training import learning, trainer
+from napari_uml.training import class_layer, learning, trainer
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import Start, Trainer, fit
 from napari_uml.training.plan import PREVIEW
@@ -136,7 +136,7 @@ def test_randomness_is_in_the_seed_alone(tmp_path, blobs):
 @pytest.fixture
 def known_kind(monkeypatch):
     """Let every start know the images."""
-    monkeypatch.setattr(trainer, "KNOWN_DICE", 0.0)
+    monkeypatch.setattr(class_layer, "KNOWN_DICE", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import DeviceError, UMLError
 from napari_uml.inference.devices import Device
 from napari_uml.nn.network import UMLNetwork
-from napari_uml.training import processes, trainer
+from napari_uml.training import class_layer, processes
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.fit import Start, fit
 from napari_uml.training.plan import PREVIEW
@@ -60,7 +60,7 @@ def test_two_processes_train_like_one_and_stop_when_nobody_asks_for_more(tmp_pat
 
 @pytest.mark.parametrize("instructor", [True, False])
 def test_what_no_loss_reaches_may_be_anchored_in_several_processes(tmp_path, blobs, instructor, monkeypatch):
-    monkeypatch.setattr(trainer, "KNOWN_DICE", 0.0)  # here; the other process is told
+    monkeypatch.setattr(class_layer, "KNOWN_DICE", 0.0)  # here; the other process is told
     network = NETWORK.model_copy(update={"instructor": instructor})
     start = Start(UMLNetwork(network).state_dict(), INFO)
     settings = tiny_settings(epochs=1, processes=2, anchor=1e-3, class_anchor=10.0)

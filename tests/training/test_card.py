@@ -92,6 +92,13 @@ def test_card_says_what_the_weights_are_a_mixture_of(info: WeightsInfo) -> None:
     assert "Its weights are a mixture: 75% those of the start, 25% trained." in card
 
 
+def test_card_says_when_the_class_encoder_is_that_of_the_start(info: WeightsInfo) -> None:
+    said = "Class encoder and class head are those of the start; only the last layer learnt the class."
+    for keeps in (False, True):
+        kept = info.model_copy(update={"training": {**info.training, "keeps_class": keeps}})
+        assert (said in model_card(kept, [], SHA256, 1_250_000)) == keeps
+
+
 def test_card_has_the_commands_of_all_stages_in_order(info: WeightsInfo) -> None:
     assert "made by, in this order" not in model_card(info, [], SHA256, 1_250_000)
     staged = info.model_copy(update={"training": {**info.training, "earlier": ["first", "second"]}})

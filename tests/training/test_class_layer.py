@@ -14,7 +14,7 @@ from napari_uml.data.dataset import read_dataset
 from napari_uml.data.samples import Sample, load_samples
 from napari_uml.nn.evidence import evidence_from_logits
 from napari_uml.nn.losses import evidential_cross_entropy
-from napari_uml.training.class_layer import KeptFeatures, freeze_class, solve_class_layer
+from napari_uml.training.class_layer import KeptFeatures, freeze_class, knows_kind, solve_class_layer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,12 @@ def test_the_class_loss_teaches_its_last_layer_alone(arch: str) -> None:
     told = output.class_logits if output.class_evidence is None else output.class_evidence
     assert told is not None
     assert taught_by(told.square().sum(), network) == set(network.last_layers.classes)
+
+
+def test_the_kind_is_known_by_the_outlines() -> None:
+    assert knows_kind({"dice_present/rim": 0.6, "dice_present/cup": 0.8, "auc": 0.1})
+    assert not knows_kind({"dice_present/rim": 0.5, "dice_present/cup": 0.8, "auc": 1.0})
+    assert knows_kind({"auc": 0.1})  # nothing is outlined
 
 
 def test_what_the_last_layer_reads_is_kept() -> None:

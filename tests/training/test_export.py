@@ -77,6 +77,7 @@ def test_file_says_where_it_comes_from(make_run: MakeRun, make_plan: Callable[..
         "datasets": {"Blobs": {"train": 8, "val": 4}}, "settings": plan.settings.model_dump(mode="json"),
         "vertical_flip": False, "epoch": 1, "epochs": 3, "seconds": 180, "command": plan.command,
         "started_from": "the model x, version 1", "earlier": ["first", "second"], "start_share": 0.0,
+        "keeps_class": False,
     }  # fmt: skip
 
 

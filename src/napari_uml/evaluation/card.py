@@ -224,6 +224,8 @@ def _training(info: WeightsInfo) -> list[str]:
         )
     if (share := training.get("start_share")) and isinstance(share, float):
         parts.append(f"Its weights are a mixture: {share:.0%} those of the start, {1 - share:.0%} trained.")
+    if training.get("keeps_class") is True:
+        parts.append("Class encoder and class head are those of the start; only the last layer learnt the class.")
     *earlier, command = info.commands or ("",)
     parts.append(f"```\n{command}\n```")
     if earlier:

@@ -48,8 +48,6 @@ def measure_pace(config: TrainConfig, network: UMLConfig, steps: int = STEPS) ->
         fabric = make_fabric(config, None, some_unused=False)
         net = make_network(network, download=False)
         choose_trainable(net, config.trainable)
-        if config.class_anchor and net.last_layers.class_head:  # as if the start knew the classes
-            freeze_class(net)
         net = net.to(memory_format=torch.channels_last).to(fabric.device)
         learn, look = _steps(fabric, net, config, network)
         images = steps * config.batch_size
@@ -62,8 +60,11 @@ def _steps(
     fabric: Any, net: Network, config: TrainConfig, network: UMLConfig
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """A step of learning and a step of looking, each on a batch."""
+    class_features = None
+    if config.class_anchor and net.last_layers.class_head:  # as if the start knew classes and kind
+        freeze_class(net)
+        class_features = KeptFeatures(net)
     optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), config)
-    class_features = KeptFeatures(net) if config.class_anchor and net.last_layers.class_head else None
     module, optimizer = fabric.setup(LossModule(net, config, class_features=class_features), optimizer)
     side, batch = config.image_size, config.batch_size
     images = torch.rand(batch, 3, side, side).to(fabric.device, memory_format=torch.channels_last)

@@ -97,6 +97,7 @@ def _history(plan: RunPlan, best: Checkpoint, last: Checkpoint, images: dict[str
         "epochs": last.epoch,
         "seconds": round(last.seconds),
         "start_share": best.start_share,
+        "keeps_class": best.keeps_class,
         "earlier": list(plan.earlier),
         "command": plan.command,
         "started_from": plan.started_from,

@@ -21,7 +21,7 @@ from napari_uml.results import EpochReport
 from napari_uml.training.batches import epoch_batches, steps_per_epoch
 from napari_uml.training.checkpoint import BEST, LAST, Checkpoint, load_checkpoint, save_checkpoint
 from napari_uml.training.checks import check_same_run
-from napari_uml.training.class_layer import KNOWN_DICE, KeptFeatures, freeze_class, solve_class_layer, taught
+from napari_uml.training.class_layer import KeptFeatures, freeze_class, knows_kind, solve_class_layer, taught
 from napari_uml.training.distributed import share_batch_norm
 from napari_uml.training.learning import Anchor, LossModule, choose_trainable, freeze_norm, mixed
 from napari_uml.training.memory import memory_errors, peak_memory_mb
@@ -30,20 +30,19 @@ from napari_uml.training.preview import chosen, draw_preview
 from napari_uml.training.processes import make_fabric
 from napari_uml.training.schedule import average_decay, kl_weight, make_optimizer, make_scheduler
 from napari_uml.training.shares import SHARES, largest_share
-from napari_uml.training.transfer import transfer
+from napari_uml.training.transfer import transfer, untrained
 from napari_uml.training.validate import Score, Validation, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from napari_uml.config import Focus, Task, TrainConfig, UMLConfig
     from napari_uml.data.dataset import Dataset, Split
-    from napari_uml.data.kept import Kept
     from napari_uml.data.samples import Sample
-    from napari_uml.nn.base import LastLayers, Network
+    from napari_uml.nn.base import Network
     from napari_uml.nn.losses import UMLLoss
     from napari_uml.nn.output import UMLOutput
     from napari_uml.training.processes import Member
@@ -197,19 +196,16 @@ class Trainer:
             kept = transfer(net, tensors, start.task if whole else self.task, self.task)
             if kept.new:
                 log.info("Untrained at the start: %s", ", ".join(kept.new))
-            new_weights = frozenset(_untrained(kept, net.last_layers))
+            new_weights = frozenset(untrained(kept, net.last_layers))
         if self.config.processes > 1:
             share_batch_norm(net)
         choose_trainable(net, self.config.trainable)
-        last, known = net.last_layers, taught(self.training)
         self.net = net.to(memory_format=torch.channels_last).to(self.fabric.device)
-        if self.config.class_anchor and known and last.class_head and not new_weights.intersection(last.classes):
-            keeps_class = self._knows_the_kind(net) if previous is None else previous.keeps_class
-            (self.last_of_class,) = last.classes if keeps_class else ("",)
-        if self.last_of_class:
+        if self._keeps_class(net, new_weights) if previous is None else previous.keeps_class:
             freeze_class(net)
+            (self.last_of_class,) = net.last_layers.classes
         keeps = any(getattr(self.config, name) for name in ("anchor", *OF_A_START))
-        pull = self.config.class_weight * self.config.class_anchor / max(1, len(known))
+        pull = self.config.class_weight * self.config.class_anchor / max(1, len(taught(self.training)))
         self.anchor = Anchor(net, self.config.anchor, new_weights, {self.last_of_class: pull}) if keeps else None
         self.mixture = deepcopy(net) if self.config.start_share else None
         average = get_ema_multi_avg_fn(average_decay(self.config, self.steps))
@@ -224,15 +220,18 @@ class Trainer:
             self._restore(previous)
 
     @torch.no_grad()
-    def _knows_the_kind(self, net: Network) -> bool:
-        """Whether the start outlines the training images well enough; True where no structure is annotated."""
+    def _keeps_class(self, net: Network, new_weights: Collection[str]) -> bool:
+        """Whether what the class is told by stays: the start knows classes and kind of the images."""
+        last = net.last_layers
+        known = last.class_head and not set(last.classes) & set(new_weights)
+        if not self.config.class_anchor or not known or not taught(self.training):
+            return False
         own = [sample for sample in self.training if not sample.mixed]
-        net.eval()
-        size, batch = self.config.image_size, self.config.batch_size
         with memory_errors(self.config):
-            found = validate(self._forward(net), own, self.task, size, batch, self.fabric.device)
-        dice = [value for name, value in found.metrics.items() if name.startswith("dice_present/")]
-        knows = not dice or sum(dice) / len(dice) >= KNOWN_DICE
+            found = self._validate_network(net, own)
+        knows = knows_kind(found.metrics)
+        if not knows:
+            log.info("The training images are of a kind that the start does not know: all of it learns the class.")
         return bool(self.fabric.broadcast(knows))
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -261,7 +260,8 @@ class Trainer:
     def _train_batches(self, on_step: StepListener | None) -> dict[str, float]:
         """Means of the losses over the batches."""
         self.step_module.train()
-        freeze_norm(self.net, everywhere=self.config.start_share > 0 or bool(self.last_of_class))  # they are not mixed
+        # there is no mixture of statistics, and what the class reads would move with them
+        freeze_norm(self.net, everywhere=self.config.start_share > 0 or bool(self.last_of_class))
         sums = [0.0] * len(LOSSES)
         batches = epoch_batches(
             self.training, self.config, self.epoch, vertical_flip=self.vertical_flip,
@@ -324,10 +324,10 @@ class Trainer:
             draw_preview(self.run / PREVIEW, self._forward(net), shown, self.task, size, self.fabric.device)
         return self.fabric.broadcast(found)
 
-    def _validate_network(self, net: torch.nn.Module) -> Validation:
+    def _validate_network(self, net: torch.nn.Module, samples: Sequence[Sample] | None = None) -> Validation:
         net.eval()
-        size, batch = self.config.image_size, self.config.batch_size
-        return validate(self._forward(net), self.validation, self.task, size, batch, self.fabric.device)
+        samples, size, batch = samples or self.validation, self.config.image_size, self.config.batch_size
+        return validate(self._forward(net), samples, self.task, size, batch, self.fabric.device)
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -402,10 +402,3 @@ class Trainer:
     def _diverged(self, what: str) -> DivergedError:
         kept = f"the checkpoints up to epoch {self.epoch} are kept" if self.epoch else "there is no checkpoint yet"
         return DivergedError(f"{what} in epoch {self.epoch + 1}; {kept}. Try a smaller learning rate.")
-
-
-def _untrained(kept: Kept, last: LastLayers) -> tuple[str, ...]:
-    """The weights with a row of something new: the start has nothing to keep there."""
-    classes = last.classes if None in kept.classes.values() else ()
-    structures = (*last.structures, *last.structure_inputs) if None in kept.structures.values() else ()
-    return (*classes, *structures)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_uml.config import Task, UMLConfig
     from napari_uml.data.kept import Kept
-    from napari_uml.nn.base import Network
+    from napari_uml.nn.base import LastLayers, Network
 
 CLASS_ENCODER = {"ec": "encoder.", "uml": "class_encoder.", "bcs": "class_encoder.", "dsi-net": "class_encoder."}
 """What the names of the class encoder's weights begin with, in the systems that have one."""
@@ -73,6 +73,13 @@ def transfer(network: Network, tensors: Mapping[str, Tensor], old: Task, new: Ta
         filled[name] = source
     network.load_state_dict(filled)
     return kept
+
+
+def untrained(kept: Kept, last: LastLayers) -> tuple[str, ...]:
+    """Names of the weights with a row or column of something new, in which the start has nothing to keep to."""
+    classes = last.classes if None in kept.classes.values() else ()
+    structures = (*last.structures, *last.structure_inputs) if None in kept.structures.values() else ()
+    return (*classes, *structures)
 
 
 def class_encoder(tensors: Mapping[str, Tensor], old: UMLConfig, new: UMLConfig) -> dict[str, Tensor]:
