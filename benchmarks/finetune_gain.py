@@ -1,7 +1,7 @@
 """What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
 
-    python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--part all] [--targets drishti]
-        [--images 10 20] [--starts fundus=MODEL.safetensors]
+    python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--first-draw 0] [--part all]
+        [--targets drishti] [--images 10 20] [--starts fundus=MODEL.safetensors]
 
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, a
 fundus model on refuge and acrima (or `--starts` names weights that were trained on these); then each is fine-tuned, as
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--first-draw", type=int, default=0, help="number of the first draw; others draw other images")
     parser.add_argument("--part", choices=("heads", "decoders", "all"), default="all")
     targets = [case.target for case in CASES]
     parser.add_argument("--targets", nargs="+", choices=targets, default=targets, help="to do a part of it")
@@ -176,7 +177,7 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[Measured]:
     start, sources = start_model(case, args), sources_of(case, args)
     wanted = [images for images in case.images if images in args.images or not args.images]
     for images in wanted[:1] if small else wanted:
-        for draw in range(1 if small else args.draws):
+        for draw in range(args.first_draw, args.first_draw + (1 if small else args.draws)):
             folder = out / f"{case.target}-{images}-{draw}"
             tuned_on, rest = split_target(target, shared(target, sources), images, draw, folder, small)
             model = fine_tuned(start, tuned_on, folder / "run", args.part, small)
