@@ -369,6 +369,62 @@ def test_a_change_of_both_tables_that_was_killed_is_finished(empty, monkeypatch)
     assert not list(empty.folder.glob(".*"))
 
 
+@pytest.fixture
+def interrupted(empty, monkeypatch):
+    """Return the folder of a list with a change of both tables that was killed before it was made."""
+    empty.add_array(GREY, LABELS, "benign")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(list_tables, "write_dataset", killed)
+    with pytest.raises(KeyboardInterrupt):
+        empty.rename("class", "benign", "nevus")
+    monkeypatch.undo()
+    return empty.folder
+
+
+def test_a_killed_change_is_not_made_over_what_was_changed_since(interrupted):
+    table = interrupted / "index.csv"
+    table.write_text(edited := table.read_text().replace("train", "val"))
+    with pytest.raises(DatasetError, match=r"changed since; delete .*\.pending\.json to go on"):
+        TrainingList.open(interrupted)
+    assert table.read_text() == edited
+    (interrupted / list_tables.PENDING).unlink()
+    assert TrainingList.open(interrupted).records[0].split == "val"
+
+
+@pytest.mark.parametrize("note", ["{", "[]", "{}", '{"info": {}, "records": [], "before": {}}'])
+def test_a_damaged_note_of_a_change_is_said_and_left(interrupted, note):
+    path = interrupted / list_tables.PENDING
+    path.write_text(note)
+    with pytest.raises(DatasetError, match=r"it is damaged; delete .*\.pending\.json to go on"):
+        TrainingList.open(interrupted)
+    assert path.read_text() == note
+
+
+@pytest.mark.parametrize("mask", ["../victim.png", "masks/../../victim.png", "/victim.png", "C:\\victim.png"])
+def test_a_table_that_leads_out_of_its_folder_is_refused(empty, mask):
+    empty.add_array(GREY, LABELS, "benign")
+    table = empty.folder / "index.csv"
+    table.write_text(table.read_text().replace("masks/image.png", mask))
+    with pytest.raises(DatasetError, match=r"line 2: expected a path inside the folder, got .*victim\.png"):
+        TrainingList.open(empty.folder)
+
+
+def test_an_image_that_is_named_as_a_mask_is_not_overwritten(tmp_path):
+    folder = tiny_dataset(tmp_path / "set")
+    records = read_dataset(folder).records
+    table = folder / "index.csv"
+    table.write_text(table.read_text().replace(records[0].mask, records[0].image))
+    before = (folder / records[0].image).read_bytes()
+    opened = TrainingList.open(folder)
+    size = read_image(folder / records[0].image).pixels.shape[:2]
+    changed = opened.update(records[0].image, labels=np.ones(size, np.uint8))
+    assert changed.mask != records[0].image
+    assert (folder / records[0].image).read_bytes() == before
+
+
 def test_names_change_where_unions_and_measurements_use_them():
     info = renamed(FUNDUS, "structure", "cup", "hollow")
     assert info.unions == {"disc": ("rim", "hollow"), "hole": ("hollow",)}

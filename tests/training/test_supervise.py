@@ -21,6 +21,8 @@ from napari_uml.training.events import RunEnded, StepDone
 from napari_uml.training.run_state import (
     STATE,
     RunState,
+    ask_to_stop,
+    asked_to_stop,
     epochs_done,
     is_alive,
     mark_begun,
@@ -44,6 +46,11 @@ planning.preset = lambda _, *sizes, **__: tiny_network(*sizes)
 from napari_uml.cli import main
 main(sys.argv[1:])
 """
+
+
+def refused(_: object, __: int) -> None:
+    """Send no signal, as on Windows without a console."""
+    raise OSError(6, "The handle is invalid")
 
 
 @pytest.fixture
@@ -161,8 +168,18 @@ def test_command_gives_what_it_prints_or_its_complaint(script: Script) -> None:
     assert run_command((), lambda: True, script("import time; time.sleep(60)")) is None
 
 
+@pytest.fixture(params=["signal", "no console"])
+def way_to_stop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask by a signal, and as on Windows without a console, where none reaches the process."""
+    if request.param == "no console":
+        monkeypatch.setattr(subprocess.Popen, "send_signal", refused)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("way_to_stop")
 def test_stopped_run_leaves_a_model_and_goes_on(tmp_path: Path, blobs: Path, trainer: tuple[str, ...]) -> None:
+    (tmp_path / "run").mkdir()
+    ask_to_stop(tmp_path / "run")  # left by one that was killed
     process = TrainingProcess(tmp_path / "run", [str(blobs), *SETTINGS], trainer)
     events = process.events()
     assert any(event.event == "epoch" for event in events)
@@ -173,6 +190,7 @@ def test_stopped_run_leaves_a_model_and_goes_on(tmp_path: Path, blobs: Path, tra
     assert process.outcome().message == ""
     (found,) = unfinished_runs(tmp_path)
     assert (found.folder, found.ended) == (tmp_path / "run", "interrupted")
+    assert not asked_to_stop(tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -239,9 +257,6 @@ def test_curves_that_a_spreadsheet_saved_in_its_own_form_do_no_harm(tmp_path: Pa
 def test_a_process_that_cannot_be_asked_to_stop_is_ended(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_: object, __: int) -> None:
-        raise OSError(6, "The handle is invalid")  # Windows, without a console
-
     monkeypatch.setattr(subprocess.Popen, "send_signal", refused)
     process = TrainingProcess(tmp_path / "run", [], script("import time; time.sleep(60)"))
     monkeypatch.setattr(process, "kill", lambda: os.kill(process.pid, signal.SIGKILL))

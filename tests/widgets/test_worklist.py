@@ -299,6 +299,15 @@ def test_a_row_of_another_list_is_not_ticked_in_this_one(listed: WorklistWidget,
     assert not (tmp_path / "other" / SEEN_FILE).exists()
 
 
+def test_the_chosen_row_is_opened(listed: WorklistWidget, qtbot: QtBot) -> None:
+    first, second = (listed.order.index(row, IMAGE) for row in (0, 1))
+    opened(qtbot, listed, lambda: listed.table.activated.emit(second))
+    assert listed.viewer.layers[0].name == second.data()
+    listed.table.setCurrentIndex(first)
+    opened(qtbot, listed, listed.open.click)
+    assert listed.viewer.layers[0].name == first.data()
+
+
 def test_corrected_labels_stay_with_their_image(listed: WorklistWidget, qtbot: QtBot) -> None:
     opened(qtbot, listed, listed.next.click)
     listed.viewer.layers["b structures"].paint((3, 3), 1)

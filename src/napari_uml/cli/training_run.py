@@ -5,11 +5,13 @@ All words go to stderr, so that `--events -` has stdout for itself.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import sys
+import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -25,7 +27,7 @@ from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.pace import in_words
 from napari_uml.training.plan import AUGMENTATION, CURVES, MODEL, PICTURE, RunPlan, write_plan
-from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
+from napari_uml.training.run_state import FAILED, asked_to_stop, forget_to_stop, mark_begun, mark_ended, read_state
 from napari_uml.training.transfer import class_encoder
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from napari_uml.results import EpochReport
+
+LOOK: Final = 1.0
+"""Seconds between two looks at whether the run is asked to stop."""
 
 for _name, _level in (
     ("lightning.fabric", logging.WARNING), ("lightning.pytorch", logging.WARNING),  # they tell of precision
@@ -64,7 +69,7 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
     with _stream(events) as stream, EventWriter(stream) as writer, _marked(run):
         watch = _Watch(plan, run, writer)
         try:
-            with ending_like_ctrl_c():
+            with ending_like_ctrl_c(), _ending_when_asked(run):
                 watch.train()
         except KeyboardInterrupt:
             watch.ended = "interrupted"
@@ -185,6 +190,27 @@ def _stream(events: Path | None) -> Iterator[TextIO | None]:
     finally:
         with suppress(BrokenPipeError):  # said already
             stream.close()
+
+
+@contextmanager
+def _ending_when_asked(run: Path) -> Iterator[None]:
+    """While the block runs, the file that asks it to stop is like Ctrl-C."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK):
+            if asked_to_stop(run):
+                over.set()
+                _thread.interrupt_main()
+
+    watcher = threading.Thread(target=watch, name="asked to stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        forget_to_stop(run)
 
 
 @contextmanager

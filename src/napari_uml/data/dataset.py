@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from pathlib import Path, PureWindowsPath
@@ -136,11 +137,13 @@ def read_table(folder: Path) -> tuple[DatasetInfo, tuple[Record, ...]]:
     Raises
     ------
     DatasetError
-        When one of them is missing or cannot be read.
+        When one of them is missing or cannot be read, or a row leads out of the folder.
     """
     _check_is_dataset(folder)
     info = _read_info(folder / "dataset.json")
     rows, problems = _read_rows(folder / "index.csv")
+    for line, row in rows:
+        problems += [f"index.csv line {line}: {_outside(row[c])}" for c in ("image", "mask") if leads_out(row[c])]
     if problems:
         raise DatasetError(*problems)
     return info, tuple(Record(**row) for _, row in rows)  # type: ignore[arg-type]
@@ -247,12 +250,18 @@ def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) ->
     An existing table is replaced: ask the user before calling this for a folder that the user did not make here.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "dataset.json", info.model_dump_json(indent=2, exclude_defaults=True) + "\n")
+    for name, text in dataset_texts(info, records).items():
+        write_atomic(folder / name, text)
+
+
+def dataset_texts(info: DatasetInfo, records: Iterable[Record]) -> dict[str, str]:
+    """What `write_dataset` writes, by file, in this order."""
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(astuple(record) for record in records)
-    write_atomic(folder / "index.csv", table.getvalue())
+    about = info.model_dump_json(indent=2, exclude_defaults=True) + "\n"
+    return {"dataset.json": about, "index.csv": table.getvalue()}
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -340,7 +349,8 @@ def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]
 def _as_here(folder: Path, name: str) -> str:
     """A path with slashes where a table from Windows has backslashes."""
     here = name.replace("\\", "/")
-    return here if (folder / here).is_file() and not (folder / name).is_file() else name
+    exists = os.path.isfile  # unlike Path.is_file it takes names that are too long
+    return here if exists(folder / here) and not exists(folder / name) else name
 
 
 def row_problems(folder: Path, info: DatasetInfo, row: Mapping[str, str]) -> list[str]:
@@ -348,19 +358,28 @@ def row_problems(folder: Path, info: DatasetInfo, row: Mapping[str, str]) -> lis
     problems = []
     for column in ("image", "mask"):
         name = row[column]
-        path = PureWindowsPath(name)  # knows both kinds of slashes and drive letters
         if not name:
             if column == "image":
                 problems.append("no image.")
-        elif path.anchor or ".." in path.parts:
-            problems.append(f"expected a path inside the folder, got {name}.")
-        elif not (folder / name).is_file():
+        elif leads_out(name):
+            problems.append(_outside(name))
+        elif not os.path.isfile(folder / name):
             problems.append(f"{name} does not exist.")
     if row["label"] and row["label"] not in info.cls_classes:
         problems.append(f"expected a label among {', '.join(info.cls_classes)}, got {row['label']}.")
     if row["split"] not in SPLITS:
         problems.append(f"expected a split among {', '.join(SPLITS)}, got {row['split'] or 'nothing'}.")
     return problems
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path of a table is not one inside the folder."""
+    path = PureWindowsPath(name)  # knows both kinds of slashes and drive letters
+    return bool(path.anchor) or ".." in path.parts
+
+
+def _outside(name: str) -> str:
+    return f"expected a path inside the folder, got {name}."
 
 
 def split_problems(rows: Sequence[Mapping[str, str]]) -> list[Problem]:

@@ -333,8 +333,9 @@ class TrainingList:
                 read_mask(self.folder / one.mask)
         records = [replace(one, mask=self._stored_anew(one, table)) if one.mask else one for one in before]
         self._save(info, tuple(records))
+        images = {one.image for one in before}
         for one in before:
-            if one.mask.startswith(f"{MASKS}/"):
+            if one.mask.startswith(f"{MASKS}/") and one.mask not in images:
                 (self.folder / one.mask).unlink(missing_ok=True)
 
     def _stored_anew(self, record: Record, table: NDArray[np.uint8]) -> str:
@@ -350,10 +351,10 @@ class TrainingList:
             return record
 
     def _write_mask(self, record: Record, mask: NDArray[np.uint8] | None) -> str:
-        """Store the new mask of a row; only a PNG file that no other row uses is replaced."""
+        """Store the new mask of a row; only a PNG file that is no image and that no other row uses is replaced."""
         if mask is None:
             return record.mask
-        shared = sum(one.mask == record.mask for one in self.records) > 1
+        shared = [name for one in self.records for name in (one.image, one.mask)].count(record.mask) > 1
         if shared or not record.mask.lower().endswith(".png"):
             return store_mask(self.folder, Path(record.image).stem, mask)
         write_mask(self.folder / record.mask, mask)

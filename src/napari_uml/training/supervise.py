@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari_uml.errors import UMLError
 from napari_uml.training.events import RunEnded, RunFailed, parse
+from napari_uml.training.run_state import ask_to_stop, forget_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +102,7 @@ class TrainingProcess:
         words = [*command, "train", *arguments, "--output", str(run), "--events", "-"]
         try:
             run.mkdir(parents=True, exist_ok=True)
+            forget_to_stop(run)
             with (run / LOG).open("ab") as log:
                 self._process = subprocess.Popen(
                     words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=utf8_environment(),
@@ -149,8 +151,10 @@ class TrainingProcess:
         self._killer = threading.Timer(grace, self._end)
         self._killer.daemon = True
         self._killer.start()
-        with suppress(OSError, SystemError):  # it has just ended, or Windows lacks a console for the signal
+        try:
             self._process.send_signal(_STOP)
+        except (OSError, SystemError):  # Windows, without a console for the signal
+            ask_to_stop(self.run)
 
     def kill(self) -> None:
         """End it at once; the checkpoints of the last epoch are whole."""

@@ -268,7 +268,7 @@ class WorklistWidget(Dock):
 
     def _on_activated(self, index: QModelIndex) -> None:
         if index.isValid():
-            self.openrow(self.order.mapToSource(index).row())
+            self.open_row(self.order.mapToSource(index).row())
 
     def _on_next(self) -> None:
         """Open the next image below the current one that was not seen; after the last comes the first."""
