@@ -238,11 +238,11 @@ def test_pixels_that_nobody_annotated_are_allowed(folder):
     assert np.array_equal(dataset.read_mask(dataset.records[0]), mask)
 
 
-@pytest.mark.parametrize("kind", ["png", "palette", "bilevel", "16 bit", "tiff", "zlib tiff", "bool tiff"])
+@pytest.mark.parametrize("kind", ["png", "palette", "bilevel", "16 bit", "tiff", "zlib tiff", "bool tiff", "white"])
 def test_masks_in_every_usual_format_are_the_same(tmp_path, kind):
     mask = np.zeros((6, 8), np.uint8)
     mask[2:4] = 1
-    path = tmp_path / ("mask.tif" if "tiff" in kind else "mask.png")
+    path = tmp_path / ("mask.tif" if "tiff" in kind or kind == "white" else "mask.png")
     if kind == "palette":
         image = Image.fromarray(mask).convert("P")
         image.putpalette([0, 0, 0, 255, 0, 0])
@@ -255,7 +255,8 @@ def test_masks_in_every_usual_format_are_the_same(tmp_path, kind):
         Image.fromarray(mask).save(path)
     else:
         array = mask.astype(bool) if kind == "bool tiff" else mask
-        tifffile.imwrite(path, array, compression="zlib" if "zlib" in kind else None)
+        shown = "miniswhite" if kind == "white" else None
+        tifffile.imwrite(path, array, photometric=shown, compression="zlib" if "zlib" in kind else None)
     found = read_mask(path)
     assert found.dtype == np.uint8
     assert np.array_equal(found, mask)
@@ -274,6 +275,21 @@ def test_masks_of_the_wrong_kind_are_refused(tmp_path, array, words):
     tifffile.imwrite(tmp_path / "mask.tif", array, photometric="minisblack")
     with pytest.raises(ImageError, match=words.replace("..", r"\.\.")):
         read_mask(tmp_path / "mask.tif")
+
+
+def test_a_compressed_mask_whose_zero_is_white_is_refused(tmp_path):
+    Image.fromarray(np.eye(8, dtype=bool)).save(tmp_path / "mask.tif", compression="group4", tiffinfo={262: 0})
+    with pytest.raises(ImageError, match=r"mask\.tif: expected a mask whose number 0 is black, .* Save it as PNG"):
+        read_mask(tmp_path / "mask.tif")
+
+
+@pytest.mark.parametrize("cell", ["images/" + "x" * 300 + ".png", '"images/a.png,,,train,\nimages/b.png'])
+def test_a_cell_that_no_file_can_be_called_after_is_a_problem_of_its_line(folder, cell):
+    table = folder / "index.csv"
+    first, second, *rest = table.read_text().splitlines()
+    table.write_text("\n".join([first, second.replace(second.split(",")[0], cell), *rest]) + "\n")
+    with pytest.raises(DatasetError, match="does not exist"):
+        read_dataset(folder)
 
 
 @pytest.mark.parametrize("name", ["mask.png", "mask.tif"])

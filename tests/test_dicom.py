@@ -200,6 +200,14 @@ def test_the_affine_of_a_series_reaches_its_last_slice(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.affine @ (0, 0, 3, 1), (10, 20, 9, 1))
 
 
+def test_slices_that_are_not_evenly_apart_have_no_place_in_the_patient(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = read_image(series(tmp_path / "chest", [0, 3, 12], SpacingBetweenSlices=3))
+    assert (image.spacing, image.affine) == ((3, 0.5, 0.25), None)
+    assert caplog.messages == ["chest: the slices are not evenly apart, so where they lie in the patient is left out."]
+
+
 def test_a_series_is_windowed_as_its_middle_slice(tmp_path: Path) -> None:
     folder = series(tmp_path / "head", [0, 1, 2], WindowCenter=1000, WindowWidth=2000)
     dicom(folder / "00", **placed(0, WindowCenter=50, WindowWidth=10))

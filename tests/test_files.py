@@ -9,7 +9,7 @@ import pytest
 
 from napari_uml import files
 from napari_uml.errors import UMLError
-from napari_uml.files import check_writable, replacing, write_atomic
+from napari_uml.files import check_writable, remove, replacing, safe_name, write_atomic
 
 
 def test_a_file_that_is_held_for_a_moment_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,27 @@ def test_a_file_that_is_held_for_a_moment_is_replaced(tmp_path: Path, monkeypatc
     write_atomic(path, "new")
     assert (path.read_text(), len(attempts)) == ("new", 3)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a b/c:d", "a-b-c-d"),
+        ("+1.5 T", "+1.5-T"),
+        ("..", ""),
+        ("-x.", "x"),
+        ("ü" * 80, "ü" * 50),
+        ("x" * 300, "x" * 100),
+    ],
+)
+def test_a_name_becomes_one_that_every_file_system_takes(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_a_file_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    remove(tmp_path / "not there")
+    with pytest.raises(UMLError, match="cannot be removed: Is a directory"):
+        remove(tmp_path)
 
 
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

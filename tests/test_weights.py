@@ -417,6 +417,14 @@ def test_damaged_model_of_the_user_is_listed_with_its_problem(home):
     assert "is empty" in entry.problem
 
 
+def test_model_on_a_drive_that_is_gone_is_listed_with_its_problem(home):
+    weights.user_folder().mkdir()
+    (weights.user_folder() / "away.safetensors").symlink_to(home / "no such drive")
+    (entry,) = weights.list_models()
+    assert (entry.name, entry.size) == ("away", 0)
+    assert "away.safetensors cannot be read: No such file" in entry.problem
+
+
 # --- the user's own models ------------------------------------------------------------------------------------------
 
 

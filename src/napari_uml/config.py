@@ -49,9 +49,9 @@ class Task(Settings):
 
     modality: str = ""
     channels: Literal[1, 3] = 3
-    seg_classes: tuple[str, ...] = Field(min_length=2)
+    seg_classes: tuple[str, ...] = Field(min_length=2, max_length=IGNORE)
     cls_classes: tuple[str, ...] = Field(min_length=2)
-    seg_colors: tuple[str, ...] = ()
+    seg_colors: tuple[Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")], ...] = ()
     unions: dict[str, tuple[str, ...]] = {}
     measurements: tuple[Measurement, ...] = ()
     former_structures: dict[str, tuple[str, ...]] = {}

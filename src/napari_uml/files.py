@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from contextlib import contextmanager
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 20
 PAUSE: Final = 0.1
 """Seconds between attempts to replace a file that another program holds."""
+LONGEST_NAME: Final = 100
+"""Bytes of a name made from another one; with numbers and endings it stays below the 255 of file systems."""
+
+
+def safe_name(name: str) -> str:
+    """A name as part of a path: what is no letter, digit, point, plus or line becomes a line; a long one is cut."""
+    safe = re.sub(r"[^\w.+-]+", "-", name).encode()[:LONGEST_NAME].decode(errors="ignore")
+    return safe.strip("-.")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as problem:
+        raise UMLError(f"{path} cannot be removed: {problem.strerror or problem}.") from problem
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel
@@ -24,9 +25,10 @@ from napari_uml.calibration import Calibration, Contours, Knot
 from napari_uml.cli import main
 from napari_uml.cli.predict import in_words, parse_box
 from napari_uml.data.reading import read_image
-from napari_uml.errors import ImageError
+from napari_uml.errors import ImageError, MemoryLimitError
+from napari_uml.inference import analysis
 from napari_uml.inference.analysis import analyse
-from napari_uml.inference.cohort import images_of, result_folders
+from napari_uml.inference.cohort import analyse_file, images_of, result_folders
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.inference.report import write_report
 from napari_uml.inference.run_record import RunSettings, make_record, read_run, warnings_of
@@ -36,7 +38,6 @@ from napari_uml.weights import import_weights, read_info, sha256, write_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari_uml.weights import WeightsInfo
 
@@ -164,8 +165,10 @@ def test_class_set_and_outlines_of_a_calibrated_model_are_written(
     assert code == 2
     assert "zones-disc.tif" in errors
     assert not (out / "labels.tif").exists()
+    (out / "zones-mine.tif").write_text("no structure of any model")
     assert run("predict", photo, "-o", out, *options[:-1], "--overwrite")[0] == 0
     assert not (out / "zones-disc.tif").exists()
+    assert (out / "zones-mine.tif").exists()
 
 
 def test_report_says_what_the_calibration_knows_of_an_image_but_not_of_a_stack(
@@ -276,6 +279,28 @@ def test_images_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
     names = ("a/scan.png", "b/scan.png", "scan-2.tif", "Scan.nii.gz", "c")
     folders = result_folders([tmp_path / name for name in names], tmp_path / "out")
     assert [folder.name for folder in folders] == ["scan", "scan-2", "scan-2-2", "Scan-3", "c"]
+
+
+def test_an_image_that_the_memory_is_too_small_for_is_one_sentence(
+    weights: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = UMLPredictor.load(weights, "cpu", "float32")
+
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(analysis, "analyse", too_large)
+    with pytest.raises(MemoryLimitError, match=r"photo\.png: the memory is too small for it; close"):
+        analyse_file(predictor, photo, tmp_path / "out", RunSettings())
+
+
+def test_folders_of_results_lie_in_the_output_folder_whatever_the_image_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "scans" / "inner")
+    folders = result_folders([Path(name) for name in ("..", ".", "...png", "a..png", "a .png")], Path("out"))
+    assert [str(folder.relative_to("out")) for folder in folders] == ["scans", "inner", "image", "a", "a-2"]
 
 
 def test_results_beside_the_image_are_no_images(tmp_path: Path) -> None:

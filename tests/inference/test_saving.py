@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+from PIL import Image
 from tests.test_dicom import dicom, placed
 
 from napari_uml.data.reading import read_image
@@ -117,6 +118,18 @@ def test_nothing_of_an_earlier_answer_stays_but_the_image_itself(
     assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == []
     save(tmp_path, image, make_prediction(mask[2]), info, overwrite=True, slice_number=2)
     np.testing.assert_array_equal(nibabel.load(tmp_path / "labels.nii.gz").get_fdata(), voxels)
+
+
+@pytest.mark.parametrize("name", ["labels.tif", "overlay.png"])
+def test_the_image_is_never_overwritten(
+    tmp_path: Path, info: WeightsInfo, make_prediction: Callable[..., Prediction], name: str
+) -> None:
+    Image.fromarray(random_mask(9, 7)).save(tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(UMLError, match=f"{name} is the image itself; choose another"):
+        save(tmp_path, read_image(tmp_path / name), make_prediction(random_mask(9, 7)), info, overwrite=True)
+    assert (tmp_path / name).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_slice_of_a_series_that_is_named_as_results_are_stays(

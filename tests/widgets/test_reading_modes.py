@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_uml.data.reading import read_image
+from napari_uml.errors import ImageError
 from napari_uml.results import Box
 from napari_uml.widgets.reading_modes import Reading, guess_reading, possible_readings, put, take
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -52,10 +60,26 @@ def test_axes_that_are_not_read_stay_at_the_slider() -> None:
     np.testing.assert_array_equal(take(movie, Reading("none", None, 1), (1, 0, 0, 0), True), movie[1])
 
 
-def test_colours_come_last_and_without_alpha() -> None:
+def test_colours_come_last() -> None:
     planes = np.arange(3 * 4 * 5).reshape(3, 4, 5)
     np.testing.assert_array_equal(take(planes, Reading("all", 0), (0, 0, 0), False), np.moveaxis(planes, 0, -1))
-    assert take(np.zeros((4, 5, 4)), Reading("all", 2), (0, 0, 0), False).shape == (4, 5, 3)
+
+
+def test_transparent_colours_are_taken_as_a_file_with_them_is_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    taken = take(pixels, Reading("all", 2), (0, 0, 0), False)
+    np.testing.assert_array_equal(taken, read_image(tmp_path / "a.png").pixels)
+    pixels[..., 3] = 255
+    np.testing.assert_array_equal(take(pixels, Reading("all", 2), (0, 0, 0), False), pixels[..., :3])
+
+
+def test_what_is_too_large_is_refused_before_it_is_read() -> None:
+    class Slide:
+        shape = (80_000, 100_000, 3)
+
+    with pytest.raises(ImageError, match="at most 100 million pixels, got 80000 x 100000"):
+        take(Slide(), Reading("all", 2), (0, 0, 0), False)
 
 
 def test_one_channel_and_brightness_of_a_colour_image() -> None:

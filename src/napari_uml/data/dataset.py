@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from pydantic import ValidationError
 
 from napari_uml.config import IGNORE, Task
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 COLUMNS = ("image", "mask", "label", "split", "group")
+MASK_FORMATS = (*photos.PICTURES, "GIF")
+"""Names that Pillow has for them; TIFF has a decoder of its own."""
 ORIENTATION = 0x112
 """EXIF tag; above 4 the picture is stored on its side."""
 
@@ -270,13 +272,13 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        When it cannot be read, or is no integer image of one channel with numbers up to 255.
+        When it cannot be read, is no integer image of one channel with numbers up to 255, or a compressed TIFF that
+        calls 0 white.
     """
     if path.suffix.lower() in (".tif", ".tiff"):
-        array = tiff.decode(path).pixels
+        array = tiff.stored_numbers(path)
     else:
-        errors = (*photos.ERRORS, Image.DecompressionBombError)
-        with decoding(path, "mask", errors), Image.open(path) as image:
+        with decoding(path, "mask", photos.ERRORS), photos.open_picture(path, MASK_FORMATS) as image:
             array = np.asarray(image)
     if array.ndim != 2 or array.dtype.kind not in "uib":
         raise ImageError(f"Expected a mask of shape (H, W) with integers, {path.name} has {array.shape} {array.dtype}.")
@@ -296,7 +298,7 @@ def image_size(path: Path) -> tuple[int, int]:
         When the file cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with photos.open_picture(path, (*photos.PICTURES, "TIFF")) as image:
             turned = image.getexif().get(ORIENTATION, 1) > 4
             return (image.width, image.height) if turned else (image.height, image.width)
     except UnidentifiedImageError:

@@ -220,7 +220,10 @@ def _decoded(frames: Sequence[Frame], path: Path, pydicom: Any) -> Decoded:
             pixels, scaling = windowed
         elif pixels.dtype.kind == "u":
             bits = _bits(middle)
-    spacing, distance, affine = geometry([frame.header for frame in frames])
+    headers = [frame.header for frame in frames]
+    spacing, distance, affine = geometry(headers)
+    if affine is None and is_stack and all(map(slice_plane, headers)):
+        log.warning("%s: the slices are not evenly apart, so where they lie in the patient is left out.", path.name)
     return Decoded(
         pixels if is_stack else pixels[0],
         is_stack,

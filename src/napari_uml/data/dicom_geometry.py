@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Header = Any  # pydicom.Dataset; pydicom is optional
 
 LPS_TO_RAS = np.diag((-1.0, -1.0, 1.0, 1.0))
+UNEVEN = 0.05
+"""Share of the distance between slices by which each may differ, as rounded positions do; a missing slice is 1."""
 CENTIMETRE = 3
 """DICOM's code for the unit of an ultrasound region."""
 
@@ -75,14 +77,19 @@ def geometry(
 
 
 def _step(headers: Sequence[Header]) -> NDArray[np.float64] | None:
-    """From one slice to the next: by their positions, or by the thickness of a single one."""
-    first, last = slice_plane(headers[0]), slice_plane(headers[-1])
-    if first is None or last is None:
+    """From one slice to the next: by their positions, or by the thickness of a single one.
+
+    None without positions, or where they are not evenly apart.
+    """
+    planes = [plane for header in headers if (plane := slice_plane(header)) is not None]
+    if len(planes) < len(headers):
         return None
     if len(headers) == 1:
-        return first.normal * (_thickness(headers[0]) or 1.0)
-    step = (last.corner - first.corner) / (len(headers) - 1)
-    return step if step.any() else None
+        return planes[0].normal * (_thickness(headers[0]) or 1.0)
+    steps = np.diff([plane.corner for plane in planes], axis=0)
+    step = steps.mean(axis=0)
+    even = np.allclose(steps, step, rtol=0, atol=UNEVEN * np.linalg.norm(step))
+    return step if step.any() and even else None
 
 
 def _thickness(header: Header) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from PIL import Image
 from napari_uml.config import IGNORE
 from napari_uml.data.reading import ENDINGS
 from napari_uml.data.scaling import check_pixels
+from napari_uml.data.view import over_black
 from napari_uml.errors import ImageError
-from napari_uml.files import replacing
+from napari_uml.files import replacing, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,9 @@ def store_image(folder: Path, name: str, pixels: NDArray[Any]) -> str:
     UMLError
         When it cannot be written.
     """
-    pixels = _opaque(np.asarray(pixels))
+    pixels = np.asarray(pixels)
+    if pixels.ndim == 3:
+        pixels = over_black(pixels)
     check_pixels(pixels, name=name)
     exact = _as_bytes(pixels)
     path = free_path(folder / IMAGES, name, ".tif" if exact is None else ".png")
@@ -85,7 +87,7 @@ def copy_in(folder: Path, source: Path) -> str:
 
 def free_path(folder: Path, name: str, ending: str) -> Path:
     """A path that does not exist: the name with what no file system minds, numbered from 2 where it is taken."""
-    stem = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "image"
+    stem = safe_name(name) or "image"
     path, number = folder / f"{stem}{ending}", 1
     while path.exists():
         number += 1
@@ -134,17 +136,6 @@ def as_mask(labels: NDArray[Any], structures: Sequence[str], unlabelled: int | N
 def without_white(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask in black and white, as many programs write it, with 1 for white; others as they are."""
     return (mask == IGNORE).astype(np.uint8) if set(np.unique(mask)) == {0, IGNORE} else mask
-
-
-def _opaque(pixels: NDArray[Any]) -> NDArray[Any]:
-    """RGB of RGBA, laid over black as napari shows it; the type is kept where nothing is transparent."""
-    if pixels.ndim != 3 or pixels.shape[-1] != 4:
-        return pixels
-    colours, alpha = pixels[..., :3], pixels[..., 3:]
-    opaque = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-    if alpha.min() >= opaque:
-        return colours
-    return (colours * np.float32(1 / opaque) * (alpha / np.float32(opaque))).astype(np.float32)
 
 
 def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8] | None:

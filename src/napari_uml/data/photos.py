@@ -23,6 +23,8 @@ ERRORS = (
     struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow raises for a broken file, depending on where it breaks."""
+PICTURES = ("PNG", "JPEG", "BMP")
+"""Names that Pillow has for the formats that `decode` reads."""
 
 
 def decode(path: Path) -> Decoded:
@@ -33,7 +35,7 @@ def decode(path: Path) -> Decoded:
     ImageError
         When it cannot be decoded, or is too large.
     """
-    with decoding(path, "PNG, JPEG or BMP", ERRORS), _open(path, ("PNG", "JPEG", "BMP")) as image:
+    with decoding(path, "PNG, JPEG or BMP", ERRORS), open_picture(path, PICTURES) as image:
         check_size((image.height, image.width), path.name)
         deep = "16B" in str(image.tile[0].args) and image.mode.startswith("RGB") if image.tile else False
         ImageOps.exif_transpose(image, in_place=True)
@@ -52,7 +54,7 @@ def decode_tiff(path: Path) -> Decoded:
         When Pillow cannot decode it either, its pages differ, or it is too large.
     """
     advice = "Save it uncompressed, or run pip install imagecodecs."
-    with decoding(path, "TIFF", ERRORS, advice), _open(path, ("TIFF",)) as image:
+    with decoding(path, "TIFF", ERRORS, advice), open_picture(path, ("TIFF",)) as image:
         frames = getattr(image, "n_frames", 1)
         check_size((image.height, image.width) if frames == 1 else (frames, image.height, image.width), path.name)
         pages = [_to_array(page) for page in ImageSequence.Iterator(image)]
@@ -61,7 +63,16 @@ def decode_tiff(path: Path) -> Decoded:
     return _decoded(np.stack(pages) if len(pages) > 1 else pages[0], path, is_stack=len(pages) > 1)
 
 
-def _open(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+def open_picture(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """Open a file in one of these formats, whatever it is called.
+
+    Raises
+    ------
+    ImageError
+        When it has far too many pixels.
+    OSError
+        When it cannot be read, or is in none of them (`UnidentifiedImageError`).
+    """
     try:
         return Image.open(path, formats=formats)
     except Image.DecompressionBombError as error:

@@ -13,6 +13,8 @@ from napari_uml.data.scaling import check_pixels, scale_to_unit
 from napari_uml.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from napari_uml.data.decoded import Decoded
@@ -60,11 +62,8 @@ class LoadedImage:
     affine: NDArray[np.float64] | None = None
 
     def sha256(self) -> str:
-        """SHA-256 of the files' bytes, one after the other, in hexadecimal."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            digest.update(file.read_bytes())
-        return digest.hexdigest()
+        """SHA-256 of the files' bytes, see `files_sha256`."""
+        return files_sha256(self.files)
 
 
 def read_image(path: Path | str) -> LoadedImage:
@@ -96,6 +95,23 @@ def read_image(path: Path | str) -> LoadedImage:
     return LoadedImage(
         np.ascontiguousarray(pixels), is_stack, path, decoded.files, rule, units, spacing, decoded.affine
     )
+
+
+def files_sha256(files: Iterable[Path]) -> str:
+    """SHA-256 of the bytes of files, one after the other, in hexadecimal.
+
+    Raises
+    ------
+    ImageError
+        When one of them cannot be read any more.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            digest.update(file.read_bytes())
+        except OSError as error:
+            raise ImageError(f"{file.name}: expected to read it again, got: {error.strerror}. Check it.") from error
+    return digest.hexdigest()
 
 
 def images_in(path: Path) -> list[Path]:

@@ -7,7 +7,17 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, RESUNIT, SAMPLEFORMAT, TIFF, TiffFile, TiffFileError, TiffPage
+from tifffile import (
+    COMPRESSION,
+    EXTRASAMPLE,
+    PHOTOMETRIC,
+    RESUNIT,
+    SAMPLEFORMAT,
+    TIFF,
+    TiffFile,
+    TiffFileError,
+    TiffPage,
+)
 
 from napari_uml.data import photos
 from napari_uml.data.decoded import Decoded, decoding, split_alpha
@@ -26,6 +36,8 @@ ERRORS = (
 )  # fmt: skip
 """What tifffile raises for a broken file, depending on where it breaks."""
 
+PLAIN = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
+"""Compressions that every program decodes to the same numbers."""
 LENGTHS = {"nm": 1e-6, "um": 1e-3, "µm": 1e-3, "\\u00b5m": 1e-3, "micron": 1e-3, "microns": 1e-3, "mm": 1, "cm": 10}
 """Millimetres of the units that ImageJ writes."""
 PRINTER_DPI = (72, 96, 100, 120, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 800, 1200)
@@ -63,6 +75,24 @@ def decode(path: Path) -> Decoded:
             spacing=spacing,
             slice_distance=distance,
         )
+
+
+def stored_numbers(path: Path) -> NDArray[Any]:
+    """The numbers of a mask as the file stores them, whatever it calls white, as ImageJ and tifffile do.
+
+    Raises
+    ------
+    ImageError
+        As `decode` does, and for a compressed file that calls 0 white: programs disagree about what it stores.
+    """
+    with decoding(path, "TIFF", ERRORS), TiffFile(path) as tif:
+        page = tif.pages.first
+        if page.photometric == PHOTOMETRIC.MINISWHITE and page.compression not in PLAIN:
+            raise ImageError(
+                f"{path.name}: expected a mask whose number 0 is black, got a compressed TIFF whose 0 is white. "
+                "Save it as PNG."
+            )
+    return decode(path).pixels
 
 
 def _only_series(tif: TiffFile, path: Path) -> TiffPageSeries:

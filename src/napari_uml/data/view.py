@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from napari_uml.data.decoded import split_alpha
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 
 if TYPE_CHECKING:
@@ -28,6 +29,34 @@ def in_unit(pixels: NDArray[Any], *, stack: bool = False) -> NDArray[np.float32]
     if pixels.dtype == np.float32 and pixels.min() >= 0 and pixels.max() <= 1:
         return pixels
     return scale_to_unit(pixels)[0]
+
+
+def over_black(pixels: NDArray[Any], *, stack: bool = False) -> NDArray[Any]:
+    """Colours laid over black by their opacity, as napari shows them and as files are read.
+
+    Parameters
+    ----------
+    pixels
+        (..., 3) RGB or (..., 4) RGB and opacity.
+    stack
+        Whether the first axis counts slices.
+
+    Returns
+    -------
+    (..., 3): the colours as they are where all are opaque, else float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError, ImageError
+        As `check_pixels` and `scale_to_unit` do, of colours that are not all opaque.
+    """
+    if pixels.shape[-1] != 4:
+        return pixels
+    colours, alpha = split_alpha(pixels)
+    if alpha is None:
+        return colours
+    check_pixels(colours, stack=stack)
+    return scale_to_unit(colours)[0] * alpha[..., None]
 
 
 def network_view(pixels: NDArray[np.float32], size: int, channels: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_uml.errors import ImageError, UMLError
+from napari_uml.errors import ImageError, MemoryLimitError, UMLError
 from napari_uml.files import refuse_existing
 from napari_uml.inference.run_record import RunRecord, read_run
 from napari_uml.inference.saving import RESULTS, RUN, file_names, save_prediction
@@ -72,9 +72,10 @@ def result_folders(images: Sequence[Path], output: Path, *, always: bool = False
     taken: set[str] = set()
     folders = []
     for image in images:
-        stem = image.name.removesuffix(".gz") if image.name.lower().endswith(".nii.gz") else image.name
-        stem = Path(stem).stem or "image"
-        name, count = stem, 1
+        name = image.resolve().name if image.name in ("", "..") else image.name
+        stem = Path(name[:-3] if name.lower().endswith(".nii.gz") else name).stem.rstrip(" .")
+        stem = name = stem or "image"
+        count = 1
         while name.lower() in taken:
             count += 1
             name = f"{stem}-{count}"
@@ -131,9 +132,15 @@ def analyse_file(
     from napari_uml.inference.analysis import analyse
     from napari_uml.inference.zones import outline_zones, remove_zones, save_zones
 
-    done = analyse(predictor, read_image(path), settings, progress)
+    try:
+        done = analyse(predictor, read_image(path), settings, progress)
+    except MemoryError as error:
+        raise MemoryLimitError(
+            f"{path.name}: the memory is too small for it; close other programs, or look at a slice or a rectangle."
+        ) from error
     if overwrite:
-        remove_zones(folder)
+        former = former_answer(folder)
+        remove_zones(folder, done.image, predictor.info, former.record if former else None)
     if outlines:
         zones = outline_zones(done.prediction, predictor.info, settings.roi)
         save_zones(folder, done.image, zones, overwrite=overwrite)

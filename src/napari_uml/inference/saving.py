@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import tifffile
 
 from napari_uml.data.dicom import is_dicom
-from napari_uml.errors import ImageError
-from napari_uml.files import refuse_existing, replacing
+from napari_uml.errors import ImageError, UMLError
+from napari_uml.files import refuse_existing, remove, replacing
 from napari_uml.inference.overlay import write_overlay
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def save_prediction(
     Raises
     ------
     UMLError
-        When a file is there already and `overwrite` is off, or cannot be written.
+        When a file is there already and `overwrite` is off, is one of the image itself, or cannot be written.
     """
     whole = record.settings.slice_number is None
     paths = {name: folder / name for name in file_names(image.path) if whole or name not in _ON_SOURCE}
+    refuse_images(paths.values(), image)
     if not overwrite:
         refuse_existing(paths.values())
     if "mask" not in prediction.answers:
@@ -108,6 +109,25 @@ def save_prediction(
     with replacing(paths[RUN]) as part:
         part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Written(tuple(paths.values()), left_out)
+
+
+def refuse_images(paths: Iterable[Path], image: LoadedImage) -> None:
+    """Refuse to write over the image that is analysed, whatever else may be overwritten.
+
+    Raises
+    ------
+    UMLError
+        When one of the paths is a file of the image.
+    """
+    own = own_files(image)
+    for path in paths:
+        if path.resolve() in own:
+            raise UMLError(f"Expected another folder for the results, {path} is the image itself; choose another one.")
+
+
+def own_files(image: LoadedImage) -> set[Path]:
+    """The files that an image was read from, as absolute paths."""
+    return {path.resolve() for path in (image.path, *image.files)}
 
 
 def write_tiff(
@@ -157,24 +177,27 @@ def _write_dicom(path: Path, prediction: Prediction, record: RunRecord, image: L
         with replacing(path) as part:
             write_segmentation(image.files, prediction.mask, *names, model.name, model.version, part)
     except ImageError as error:
-        path.unlink(missing_ok=True)  # of an earlier answer
+        remove(path)  # of an earlier answer
         return f"no {DICOM_LABELS} was written. {error}"
     return ""
 
 
 def _remove_others(folder: Path, image: LoadedImage, kept: Iterable[Path]) -> None:
     """Remove what an earlier answer about the image left and this one has not; the image's own files stay."""
-    own = {path.resolve() for path in (image.path, *image.files)}
+    own = own_files(image)
     for path in {folder / name for name in file_names(image.path)} - set(kept):
         if path.resolve() not in own:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def _on_source(path: Path) -> tuple[str, ...]:
     """What is written beside the TIFFs, by the kind of the image."""
     if path.name.lower().endswith((".nii", ".nii.gz")):
         return (NIFTI_LABELS, NIFTI_UNCERTAINTY)
-    return (DICOM_LABELS,) if path.is_dir() or (path.is_file() and is_dicom(path)) else ()
+    try:
+        return (DICOM_LABELS,) if path.is_dir() or (path.is_file() and is_dicom(path)) else ()
+    except OSError:  # what cannot be read has no results; reading it says why
+        return ()
 
 
 def _title(record: RunRecord) -> str:

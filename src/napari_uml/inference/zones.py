@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.errors import UMLError
-from napari_uml.files import refuse_existing
-from napari_uml.inference.saving import write_tiff
+from napari_uml.files import refuse_existing, remove
+from napari_uml.inference.saving import own_files, refuse_images, write_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.data.reading import LoadedImage
+    from napari_uml.inference.run_record import RunRecord
     from napari_uml.results import Box, Prediction
     from napari_uml.weights import WeightsInfo
 
@@ -64,10 +65,11 @@ def save_zones(
     Raises
     ------
     UMLError
-        When a file is there already and `overwrite` is off, or cannot be written.
+        When a file is there already and `overwrite` is off, is one of the image itself, or cannot be written.
     """
     names = _file_names(zones)
     paths = {folder / names[structure]: values for structure, values in zones.items()}
+    refuse_images(paths, image)
     if not overwrite:
         refuse_existing(paths)
     for path, values in paths.items():
@@ -75,10 +77,23 @@ def save_zones(
     return tuple(paths)
 
 
-def remove_zones(folder: Path) -> None:
-    """Remove what `save_zones` wrote for an answer that is written anew, so that no outlines of an older one stay."""
-    for path in folder.glob("zones-*.tif"):
-        path.unlink()
+def remove_zones(folder: Path, image: LoadedImage, info: WeightsInfo, former: RunRecord | None) -> None:
+    """Remove what `save_zones` wrote for an answer that is written anew, so that no outlines of an older one stay.
+
+    Parameters
+    ----------
+    folder, image, info
+        Where the answer lies, what it is about, and the model.
+    former
+        The record of the older answer, which may be another model's.
+    """
+    structures = {*info.task.seg_classes, *info.task.unions}
+    for one in former.slices if former is not None else ():
+        structures |= {*one.shares, *(measured.structure for measured in one.measurements)}
+    own = own_files(image)
+    for path in (folder / name for name in _file_names(sorted(structures)).values()):
+        if path.resolve() not in own:
+            remove(path)
 
 
 def _file_names(structures: Iterable[str]) -> dict[str, str]:

@@ -238,7 +238,11 @@ def _registered_entry(name: str, model: RegisteredModel) -> ModelEntry:
 
 
 def _user_entry(name: str, path: Path) -> ModelEntry:
-    size, card = path.stat().st_size, path.with_suffix(CARD)
+    card = path.with_suffix(CARD)
+    try:
+        size = path.stat().st_size
+    except OSError as error:  # a link to a drive that is gone, or another program has just removed it
+        return ModelEntry(name, name, "user", path, 0, problem=f"{path} cannot be read: {error.strerror}.")
     try:
         return ModelEntry(name, read_info(path).title, "user", path, size, card if card.is_file() else None)
     except WeightsError as error:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_uml.data.scaling import check_pixels, scale_to_unit
-from napari_uml.data.view import LUMINANCE
+from napari_uml.data.scaling import check_pixels, check_size, scale_to_unit
+from napari_uml.data.view import LUMINANCE, over_black
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -107,7 +107,7 @@ def take(data: Any, reading: Reading, position: Sequence[int], all_slices: bool)
 
     Returns
     -------
-    (H, W) or (H, W, 3); with all slices of a stack (D, H, W) or (D, H, W, 3).
+    (H, W) or (H, W, 3); with all slices of a stack (D, H, W) or (D, H, W, 3). Transparent pixels are laid over black.
 
     Raises
     ------
@@ -119,9 +119,12 @@ def take(data: Any, reading: Reading, position: Sequence[int], all_slices: bool)
     kept = [*([] if stack is None else [stack]), *reading.plane_axes(ndim)]
     if reading.colour_axis is not None:
         kept.append(reading.colour_axis)
+    check_size([data.shape[axis] for axis in kept if axis != reading.colour_axis], "The image")  # before it is read
     index = tuple(slice(None) if axis in kept else position[axis] for axis in range(ndim))
     pixels = np.asarray(data[index])
     pixels = pixels.transpose([sorted(kept).index(axis) for axis in kept])
+    if reading.colour_axis == ndim - 1:
+        pixels = over_black(pixels, stack=stack is not None)
     return pixels if reading.colours == "none" else _mix(pixels[..., :3], reading.colours, stack is not None)
 
 

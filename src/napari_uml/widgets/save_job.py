@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_uml.files import safe_name
 from napari_uml.inference.report import REPORT, write_report
 from napari_uml.inference.reproduce import Recipe
 from napari_uml.inference.run_record import RunSettings, make_record
@@ -139,7 +139,7 @@ def recipe_of(result: Result, origin: Origin) -> Recipe:
 
 def new_folder(parent: Path, name: str) -> Path:
     """A folder that is not there yet, named after a layer and a model; -2, -3 and so on when the name is taken."""
-    stem = _fit(name) or "result"
+    stem = safe_name(name) or "result"
     folder, count = parent / stem, 1
     while folder.exists():
         count += 1
@@ -150,12 +150,8 @@ def new_folder(parent: Path, name: str) -> Path:
 def _input_name(result: Result) -> str:
     """Of the file with the analysed pixels: "input S slice 5.tif", so that table and report say what was analysed."""
     number = result.only_slice
-    return _fit(f"input {result.request.source.name}" + ("" if number is None else f" slice {number}")) + ".tif"
-
-
-def _fit(name: str) -> str:
-    """A name as part of a path: what is no letter, digit, point or line becomes a line."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    of_slice = "" if number is None else f"-slice-{number}"
+    return f"{safe_name(f'input {result.request.source.name}')}{of_slice}.tif"
 
 
 def missing_file(request: Request, files: Sequence[Path]) -> str:

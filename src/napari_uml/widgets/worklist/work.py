@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from napari_uml.config import Task
 from napari_uml.data import tiff
+from napari_uml.data.reading import files_sha256
 from napari_uml.errors import ImageError, UMLError, WeightsError
 from napari_uml.files import check_writable, replacing
 from napari_uml.inference.analysis import pick_slice
@@ -211,7 +211,7 @@ def _is_free(folder: Path, path: Path, answer: Answered | None, predictor: Predi
     same = record.model.sha256 == predictor.sha256 and record.settings == RunSettings()
     if not same or record.image.path != str(path.absolute()):
         return False
-    return path.is_dir() or hashlib.sha256(path.read_bytes()).hexdigest() == record.image.sha256
+    return path.is_dir() or files_sha256((path,)) == record.image.sha256
 
 
 def _image_of(record: RunRecord) -> tuple[LoadedImage | None, str]:
