@@ -67,6 +67,15 @@ def test_precision_is_half_where_the_device_computes_in_it(
     assert choose_precision("float32", "cuda:0") == "float32"
 
 
+@pytest.mark.parametrize(("fast", "warned"), [(True, 0), (False, 1)])
+def test_a_cpu_that_only_emulates_bf16_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fast: bool, warned: int
+) -> None:
+    monkeypatch.setattr(devices, "cpu_is_fast_in_bf16", lambda: fast)
+    assert choose_precision("bf16", "cpu") == choose_precision("bf16", "cuda:0") == "bf16"
+    assert sum("this CPU only emulates bf16" in message for message in caplog.messages) == warned
+
+
 @pytest.mark.parametrize("asked", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
 def test_a_cpu_is_asked_for_bf16_in_every_way_that_torch_has(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
 
 from napari_uml.errors import DeviceError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ def choose_device(name: str = "auto") -> Device:
 def choose_precision(precision: str, device: str) -> str:
     """`float32`, `bf16` or `fp16`; "auto" is bf16 where the device is fast in it, fp16 on older CUDA devices.
 
+    A warning is logged where a CPU is asked for bf16 that it only emulates.
+
     Raises
     ------
     ValueError
@@ -70,6 +75,8 @@ def choose_precision(precision: str, device: str) -> str:
         return "bf16" if device == "cpu" and cpu_is_fast_in_bf16() else "float32"
     if precision not in ("float32", "bf16", "fp16"):
         raise ValueError(f"Expected a precision among auto, float32, bf16, fp16, got {precision!r}.")
+    if (precision, device) == ("bf16", "cpu") and not cpu_is_fast_in_bf16():
+        log.warning("As far as PyTorch can tell, this CPU only emulates bf16, many times slower than float32.")
     return precision
 
 
