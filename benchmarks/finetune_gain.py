@@ -34,7 +34,7 @@ from napari_uml.data.dataset import Dataset, Record, Split, read_dataset, write_
 from napari_uml.data.splitting import suggest_split
 from napari_uml.evaluation.bootstrap import interval, resample
 from napari_uml.evaluation.evaluate import score_images
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.lengths import settings_for
 from napari_uml.training.plan import MODEL, PLAN, command_words, read_plan
@@ -152,7 +152,7 @@ def main() -> None:
         text = summary(rows)
         print(text)
         write_table(args.output / f"{name}.csv", rows)
-        write_atomic(args.output / f"{name}.md", text)
+        write_text(args.output / f"{name}.md", text)
 
 
 def start_of(text: str) -> tuple[str, Path]:
@@ -411,7 +411,7 @@ def write_table(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(rows)
-    write_atomic(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 if __name__ == "__main__":

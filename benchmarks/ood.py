@@ -26,7 +26,7 @@ from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.classification import auroc
 from napari_uml.evaluation.familiar import looked_at, looks_at, mirrored
 from napari_uml.evaluation.robustness import PANEL
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.inference.corruptions import corrupt
 from napari_uml.inference.noise import add_noise
 from napari_uml.inference.predictor import UMLPredictor
@@ -80,7 +80,7 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
     """Write `.csv` and `.md`."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
-    write_atomic(path.with_name(f"{path.name}.csv"), text.getvalue())
+    write_text(path.with_name(f"{path.name}.csv"), text.getvalue())
     command = f"`python benchmarks/ood.py {' '.join(sys.argv[1:])}`"
     lines = [
         f"# Images unlike the training images of {path.name.removeprefix('ood-')}",
@@ -93,7 +93,7 @@ def write_table(path: Path, about: str, rows: list[Row]) -> None:
         "|---|---|---|---|",
     ]
     lines += ["| {} | {} | {:.3f} ({:.3f} to {:.3f}) | {:.1%} |".format(*row) for row in rows]
-    write_atomic(path.with_name(f"{path.name}.md"), "\n".join(lines) + "\n")
+    write_text(path.with_name(f"{path.name}.md"), "\n".join(lines) + "\n")
 
 
 def measure(

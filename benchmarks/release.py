@@ -23,7 +23,7 @@ from napari_uml.evaluation.calibrated_weights import calibrate_weights
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.evaluate import evaluate
 from napari_uml.evaluation.record import format_table
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.export import export_run
 from napari_uml.training.plan import read_plan
@@ -66,7 +66,7 @@ def main() -> None:
     calibrate_weights(path, datasets, target_risk=args.target_risk)
     predictor = UMLPredictor.load(path)
     records = measure(datasets, predictor)
-    write_atomic(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))
+    write_text(path.with_suffix(".md"), model_card(predictor.info, records, sha256(path), path.stat().st_size))
     register(predictor.info.name, predictor.info.title, path)
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
@@ -103,7 +103,7 @@ def register(name: str, title: str, path: Path) -> None:
     registry["models"][name] = {
         "file": path.name, "sha256": sha256(path), "size": path.stat().st_size, "urls": [], "title": title,
     }  # fmt: skip
-    write_atomic(WEIGHTS / "registry.json", json.dumps(registry, indent=2) + "\n")
+    write_text(WEIGHTS / "registry.json", json.dumps(registry, indent=2) + "\n")
 
 
 if __name__ == "__main__":

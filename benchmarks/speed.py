@@ -32,7 +32,7 @@ from study import machine
 from napari_uml.baselines.registry import make_network
 from napari_uml.config import UMLConfig, preset
 from napari_uml.data.simulated.ultrasound import TASK
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.inference.devices import choose_precision
 from napari_uml.inference.folding import fold_batch_norm, halve
 from napari_uml.inference.predictor import AUTOCAST
@@ -79,11 +79,11 @@ def write_table(folder: Path, about: str, rows: list[Row]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("what", "figure", "budget"), *rows])
-    write_atomic(folder / "speed.csv", text.getvalue())
+    write_text(folder / "speed.csv", text.getvalue())
     lines = ["# Speed and memory", "", f"`python benchmarks/speed.py {' '.join(sys.argv[1:])}`", "", about, ""]
     lines += ["| what | measured | budget |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    write_atomic(folder / "speed.md", "\n".join(lines) + "\n")
+    write_text(folder / "speed.md", "\n".join(lines) + "\n")
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_uml.evaluation import classification, uncertainty
 from napari_uml.evaluation.bootstrap import drawn_mean, interval, resample
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.training.plan import AUGMENTATION
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def publish(
     print(text)
     study.results.mkdir(parents=True, exist_ok=True)
     path = study.results / f"{name}-{study.size}-{dataset}.md"
-    write_atomic(path.with_suffix(".csv"), as_csv(tables))
-    write_atomic(path, text)
+    write_text(path.with_suffix(".csv"), as_csv(tables))
+    write_text(path, text)
     return path
 
 

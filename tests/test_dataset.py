@@ -19,7 +19,7 @@ from napari_uml.data.dataset import (
     write_dataset,
 )
 from napari_uml.errors import DatasetError, ImageError
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 
 HEADER = "image,mask,label,split,group\n"
 
@@ -84,14 +84,14 @@ def test_description_with_bom_is_read(folder):
 
 def test_writing_breaks_off_without_leaving_a_part(tmp_path, monkeypatch):
     path = tmp_path / "index.csv"
-    write_atomic(path, "old")
+    write_text(path, "old")
 
     def fail(self, target):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(path), "replace", fail)
     with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, "new")
+        write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

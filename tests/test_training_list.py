@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,13 +219,27 @@ def test_a_removed_row_leaves_its_files(empty):
     assert (empty.folder / record.image).exists()
 
 
-def test_a_change_that_cannot_be_written_is_not_made(empty, monkeypatch):
+@pytest.fixture
+def full_after(monkeypatch):
+    """Return a function that lets so many more files be written before the disk is full."""
+    replace = Path.replace
+
+    def begin(writes):
+        left = iter(range(writes))
+
+        def replaced(part, target):
+            if next(left, None) is None:
+                raise OSError(28, "No space left on device")
+            return replace(part, target)
+
+        monkeypatch.setattr(Path, "replace", replaced)
+
+    return begin
+
+
+def test_a_change_that_cannot_be_written_is_not_made(empty, full_after):
     record = empty.add_array(GREY)
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(list_tables, "write_dataset", fail)
+    full_after(0)
     with pytest.raises(DatasetError, match="No space left"):
         empty.update(record.image, label="benign")
     assert empty.records == (record,)
@@ -284,14 +299,9 @@ def test_an_edit_of_the_table_while_a_data_set_is_added_stays(empty, tmp_path):
     assert len(list((empty.folder / "images").iterdir())) == 2
 
 
-def test_a_list_goes_on_after_a_write_that_failed_half_way(empty, monkeypatch):
+def test_a_list_goes_on_after_a_write_that_failed_half_way(empty, full_after, monkeypatch):
     record = empty.add_array(GREY, label="benign")
-
-    def half(folder, info, records):
-        (folder / "dataset.json").write_text(info.model_dump_json())
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(list_tables, "write_dataset", half)
+    full_after(2)  # the note of the change, and dataset.json
     with pytest.raises(DatasetError, match="No space left"):
         empty.rename("class", "benign", "nevus")
     monkeypatch.undo()
@@ -300,13 +310,9 @@ def test_a_list_goes_on_after_a_write_that_failed_half_way(empty, monkeypatch):
     assert (again.info, again.records) == (INFO, empty.records)
 
 
-def test_a_change_that_was_refused_is_not_made_later(empty, monkeypatch):
+def test_a_change_that_was_refused_is_not_made_later(empty, full_after, monkeypatch):
     empty.add_array(GREY, label="benign")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(list_tables, "write_dataset", full)
+    full_after(1)  # the note of the change
     with pytest.raises(DatasetError, match="No space left"):
         empty.rename("class", "benign", "nevus")
     monkeypatch.undo()

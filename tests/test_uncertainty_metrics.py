@@ -64,6 +64,15 @@ def test_adaptive_calibration_error_agrees_with_bins_of_sorted_images() -> None:
     assert same == pytest.approx(abs(CORRECT.mean() - 0.7))
 
 
+@pytest.mark.parametrize("n", range(1, 60))
+def test_as_many_images_are_kept_as_the_risk_counts(n: int) -> None:
+    u = np.random.default_rng(n).permutation(n) / n
+    kept = ours.kept_at_coverage(u)
+    for wrong in (np.argsort(u) == 0, kept, ~kept):
+        assert ours.risk_at_coverage(np.ones((1, n)), u, wrong)[0] == pytest.approx(wrong[kept].mean())
+    assert kept.sum() == -(-8 * n // 10)
+
+
 def test_risk_at_coverage_worked_by_hand() -> None:
     u, wrong = np.array([0.4, 0.1, 0.3, 0.2, 0.5]), np.array([True, False, False, True, True])
     assert ours.risk_at_coverage(np.ones((1, 5)), u, wrong)[0] == pytest.approx(2 / 4)

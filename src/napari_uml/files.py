@@ -123,10 +123,10 @@ def replacing(path: Path, error: type[UMLError] = UMLError) -> Iterator[Path]:
         raise error(f"{path} cannot be written: {problem.strerror or problem}.") from problem
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, so that a reader sees either the old or the new one, never a part."""
-    with _beside(path) as part:
-        part.write_text(text, encoding="utf-8", newline="")
+def write_text(path: Path, text: str, error: type[UMLError] = UMLError, *, encoding: str = "utf-8") -> None:
+    """Write a text file, whole or not at all, with the same ends of lines on every system; see `replacing`."""
+    with replacing(path, error) as part:
+        part.write_text(text, encoding=encoding, newline="")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from napari_uml.errors import DivergedError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
 from napari_uml.training.job import with_smaller_batch
-from napari_uml.training.plan import MODEL, read_plan, write_plan
+from napari_uml.training.plan import CURVES, MODEL, read_plan, write_plan
 from napari_uml.weights import read_info
 
 if TYPE_CHECKING:
@@ -176,16 +176,13 @@ def test_a_run_of_an_older_augmentation_says_so_when_it_goes_on(
         assert ("Begun with version 1 of" in napari_uml("train", "--resume", "-o", run)[2]) is said
 
 
-def test_curves_that_another_program_holds_do_not_end_the_training(
-    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def held(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(training_run, "add_epoch", held)
+def test_curves_that_a_spreadsheet_changed_do_not_end_the_training(napari_uml: Command, run: Path, blobs: Path) -> None:
+    run.mkdir()
+    (run / CURVES).write_text("epoch;loss/total\n0;0,5\n")
     code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
     assert code == 0
-    assert "curves.csv lacks epoch 1: Permission denied" in err
+    assert f"curves.csv lacks epoch 1: Expected the curves that training wrote in {run / CURVES}" in err
+    assert "curves.png was not drawn: Expected the curves" in err
     assert (run / MODEL).exists()
 
 

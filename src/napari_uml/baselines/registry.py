@@ -32,12 +32,15 @@ class Architecture:
         What it answers.
     measure
         What its uncertainty is.
+    class_encoder
+        Name of the module that is its class encoder; empty where it has none.
     """
 
     title: str
     source: str
     answers: tuple[Part, ...] = PARTS
     measure: Measure = "vacuity"
+    class_encoder: str = ""
 
     def build(self, config: UMLConfig, download: bool = True) -> Network:
         """A network with random weights, its encoders perhaps with timm's; see `UMLNetwork` for what is raised."""
@@ -47,14 +50,16 @@ class Architecture:
 
 
 ARCHITECTURES: Final[Mapping[Arch, Architecture]] = {
-    "uml": Architecture("UML", "napari_uml.nn.network:UMLNetwork"),
-    "ec": Architecture("EC", "napari_uml.baselines.ec:EC", answers=("class",)),
+    "uml": Architecture("UML", "napari_uml.nn.network:UMLNetwork", class_encoder="class_encoder"),
+    "ec": Architecture("EC", "napari_uml.baselines.ec:EC", answers=("class",), class_encoder="encoder"),
     "tbrats": Architecture("TBraTS", "napari_uml.baselines.tbrats:TBraTS", answers=("mask",)),
     "transunet": Architecture(
         "TransUNet", "napari_uml.baselines.transunet:TransUNet", answers=("mask",), measure="entropy"
     ),
-    "bcs": Architecture("BCS", "napari_uml.baselines.bcs:BCS", measure="entropy"),
-    "dsi-net": Architecture("DSI-Net", "napari_uml.baselines.dsi_net:DSINet", measure="entropy"),
+    "bcs": Architecture("BCS", "napari_uml.baselines.bcs:BCS", measure="entropy", class_encoder="class_encoder"),
+    "dsi-net": Architecture(
+        "DSI-Net", "napari_uml.baselines.dsi_net:DSINet", measure="entropy", class_encoder="class_encoder"
+    ),
 }
 
 

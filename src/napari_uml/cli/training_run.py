@@ -17,6 +17,7 @@ import typer
 
 from napari_uml.cli.common import INTERRUPTED, ending_like_ctrl_c, progress_bar
 from napari_uml.data.dataset import read_dataset
+from napari_uml.errors import UMLError
 from napari_uml.shell import shell_line
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.curves import add_epoch, draw_curves
@@ -123,8 +124,8 @@ class _Watch:
         self.epoch, self.ended = report.epoch, report.stopped
         try:
             add_epoch(self._run / CURVES, report)
-        except OSError as error:  # a spreadsheet holds it: no reason to end the training
-            typer.echo(f"{CURVES} lacks epoch {report.epoch}: {error.strerror or error}; close it elsewhere.", err=True)
+        except UMLError as error:  # a spreadsheet holds or changed it: no reason to end the training
+            typer.echo(f"{CURVES} lacks epoch {report.epoch}: {error}", err=True)
         self._writer.write(EpochDone(report=report))
         typer.echo(epoch_line(report), err=True)
 
@@ -171,8 +172,11 @@ def _saved_model(run: Path) -> Path | None:
     if not ((run / BEST).exists() and (run / LAST).exists()):
         return None
     export_run(run)
-    if (run / CURVES).exists():
-        draw_curves(run / CURVES, run / PICTURE, run.absolute().name)
+    try:
+        if (run / CURVES).exists():
+            draw_curves(run / CURVES, run / PICTURE, run.absolute().name)
+    except UMLError as error:  # the model is written
+        typer.echo(f"{PICTURE} was not drawn: {error}", err=True)
     return (run / MODEL).absolute()
 
 

@@ -21,7 +21,7 @@ from napari_uml.data import photos, tiff
 from napari_uml.data.decoded import decoding
 from napari_uml.data.reading import read_image
 from napari_uml.errors import DatasetError, ImageError, validation_problems
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -250,10 +250,14 @@ def write_dataset(folder: Path, info: DatasetInfo, records: Iterable[Record]) ->
     """Write `dataset.json` and `index.csv` atomically; images and masks are the caller's.
 
     An existing table is replaced: ask the user before calling this for a folder that the user did not make here.
+
+    Raises
+    ------
+    DatasetError
+        When they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in dataset_texts(info, records).items():
-        write_atomic(folder / name, text)
+        write_text(folder / name, text, DatasetError)
 
 
 def dataset_texts(info: DatasetInfo, records: Iterable[Record]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_uml.data.dataset import DatasetInfo, Record, dataset_texts, read_table, write_dataset
 from napari_uml.errors import DatasetError
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +70,12 @@ class ListTables:
         try:
             if both:
                 content = {"info": info.model_dump(mode="json"), "records": [astuple(record) for record in records]}
-                write_atomic(self._note, json.dumps({**content, "before": self._digests()}))
+                write_text(self._note, json.dumps({**content, "before": self._digests()}), DatasetError)
             write_dataset(self._folder, info, records)
-        except OSError as error:
+        except DatasetError:
             if self._digests() == self._seen:
                 self._note.unlink(missing_ok=True)  # nothing was begun
-            raise DatasetError(f"Expected to write into {self._folder}, it failed: {error.strerror}.") from error
+            raise
         finally:
             self._seen = self._digests()
         self._note.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.record import Metric, MetricsRecord
-from napari_uml.files import replacing
+from napari_uml.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,7 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
     UMLError
         When it cannot be written.
     """
-    with replacing(path) as part:
-        part.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
+    write_text(path, comparison.model_dump_json(indent=2) + "\n")
 
 
 def read_comparison(path: Path) -> Comparison:

@@ -248,5 +248,5 @@ def _class_figures(scores: Sequence[ImageScores], labelled: NDArray[np.bool_], t
     yield figure("brier", statistic=partial(drawn_mean, values=brier))
     yield figure("aurc", statistic=partial(uncertainty.risk_coverage_area, uncertainty=u, wrong=wrong))
     at_80 = partial(uncertainty.risk_at_coverage, uncertainty=u, wrong=wrong)
-    yield figure("risk_at_80", statistic=at_80, share_of=u <= np.quantile(u, 0.8))
+    yield figure("risk_at_80", statistic=at_80, share_of=uncertainty.kept_at_coverage(u))
     yield figure("auroc_misclassified", statistic=partial(classification.auroc, score=u, positive=wrong))

@@ -12,7 +12,7 @@ from napari_uml.evaluation.calibrated_weights import calibrate_weights
 from napari_uml.evaluation.card import model_card
 from napari_uml.evaluation.compare import compare, draw_comparison
 from napari_uml.evaluation.comparison import COMPARISON, PICTURES, write_comparison
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.weights import check_name, import_weights, read_info, sha256
@@ -74,7 +74,7 @@ def judge_run(
     comparison = comparison.model_copy(update={"note": f"{comparison.note} {reason}".strip()})
     draw_comparison(run / PICTURES, before, after, folder)
     card = model_card(after.info, [(0.0, comparison.after)], sha256(path), path.stat().st_size)
-    write_atomic(run / CARD, card)
+    write_text(run / CARD, card)
     if install:
         import_weights(path, install)  # and the card beside it
     write_comparison(run / COMPARISON, comparison)  # last: a run without it is offered again

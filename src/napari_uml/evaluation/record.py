@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from napari_uml.calibration import Estimate
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError, validation_problems
-from napari_uml.files import replacing
+from napari_uml.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,7 @@ def write_record(record: MetricsRecord, path: Path, *, overwrite: bool = False) 
     """
     if path.exists() and not overwrite:
         raise UMLError(f"{path} is there already; choose another name or allow overwriting.")
-    with replacing(path) as part:
-        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
+    write_text(path, record.model_dump_json(indent=2) + "\n")
 
 
 def read_record(path: Path) -> MetricsRecord:

@@ -91,6 +91,13 @@ def risk_at_coverage(draws: Array, uncertainty: Array, wrong: Flags, coverage: f
     return divide(mistaken[rows, last], kept[rows, last])
 
 
+def kept_at_coverage(uncertainty: NDArray[np.floating], coverage: float = 0.8) -> Flags:
+    """Which images `risk_at_coverage` keeps of all, (N,)."""
+    last = int(np.ceil(coverage * len(uncertainty) - 1e-9)) - 1
+    kept: Flags = uncertainty <= np.sort(uncertainty)[max(0, last)]
+    return kept
+
+
 def uncertainty_histogram(uncertainty: NDArray[np.floating], wrong: Flags) -> NDArray[np.int64]:
     """Count the pixels by u, or another doubt, and by whether their structure is right.
 

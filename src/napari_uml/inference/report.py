@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from napari_uml.files import refuse_existing, replacing
+from napari_uml.files import refuse_existing, write_text
 from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
 from napari_uml.inference.page import fitted, shade, tint
 from napari_uml.inference.reproduce import as_command, as_python
@@ -108,8 +108,7 @@ def write_report(
     start = "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
     viewport = "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     head = f"{start}{viewport}<title>{title}</title><style>{STYLE}</style></head>"
-    with replacing(path) as part:
-        part.write_text(f"{head}<body>\n" + "\n".join(parts) + "\n</body></html>\n", encoding="utf-8")
+    write_text(path, f"{head}<body>\n" + "\n".join(parts) + "\n</body></html>\n")
 
 
 def _head(record: RunRecord, info: WeightsInfo) -> str:

@@ -10,7 +10,7 @@ import tifffile
 
 from napari_uml.data.dicom import is_dicom
 from napari_uml.errors import ImageError, UMLError
-from napari_uml.files import refuse_existing, remove, replacing
+from napari_uml.files import refuse_existing, remove, replacing, write_text
 from napari_uml.inference.overlay import write_overlay
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def save_prediction(
     if left_out:
         log.warning("%s: %s", record.image.name, left_out)
         del paths[DICOM_LABELS]
-    with replacing(paths[RUN]) as part:
-        part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(paths[RUN], record.model_dump_json(indent=2) + "\n")
     return Written(tuple(paths.values()), left_out)
 
 

@@ -52,11 +52,6 @@ class LastLayers(NamedTuple):
     structure_inputs: tuple[str, ...] = ()
     class_head: str = ""
 
-    @property
-    def by_name(self) -> tuple[str, ...]:
-        """Names of all weights whose rows or columns belong to a class or a structure."""
-        return (*self.classes, *self.structures, *self.structure_inputs)
-
 
 class Network(nn.Module):
     """A system that finds structures, tells classes apart, or both.

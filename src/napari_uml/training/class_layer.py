@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from napari_uml.baselines.registry import ARCHITECTURES
 from napari_uml.data.augment import as_input
 from napari_uml.nn.evidence import evidence_from_logits
 from napari_uml.nn.losses import evidential_cross_entropy
-from napari_uml.training.transfer import CLASS_ENCODER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ def knows_kind(figures: Mapping[str, float]) -> bool:
 
 def freeze_class(network: Network) -> None:
     """Let nothing of class encoder and class head learn but the last layer."""
-    for name in (CLASS_ENCODER[network.config.arch].rstrip("."), network.last_layers.class_head):
+    for name in (ARCHITECTURES[network.config.arch].class_encoder, network.last_layers.class_head):
         network.get_submodule(name).requires_grad_(False)
     _last_layer(network).requires_grad_(True)
 

@@ -7,7 +7,8 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from napari_uml.config import OKABE_ITO
-from napari_uml.files import write_atomic
+from napari_uml.errors import UMLError
+from napari_uml.files import replacing, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,13 @@ Row = dict[str, float]
 
 
 def add_epoch(path: Path, report: EpochReport) -> None:
-    """Add an epoch to the CSV file; rows of this epoch and later ones, left by a run that was taken up again, go."""
+    """Add an epoch to the CSV file; rows of this epoch and later ones, left by a run that was taken up again, go.
+
+    Raises
+    ------
+    UMLError
+        When the file cannot be read or written.
+    """
     row = {
         "epoch": float(report.epoch),
         **{f"{LOSS}{name}": value for name, value in report.losses.items()},
@@ -38,13 +45,31 @@ def add_epoch(path: Path, report: EpochReport) -> None:
 
 
 def read_curves(path: Path) -> list[Row]:
-    """The rows of the CSV file by column; a figure that an epoch does not have is absent."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    """The rows of the CSV file by column; a figure that an epoch does not have is absent.
+
+    Raises
+    ------
+    UMLError
+        When it cannot be read, or a spreadsheet saved it in a form of its own.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise UMLError(f"Expected the curves that training wrote in {path}, got: {error}. Restore the file.") from error
+    if any("epoch" not in row for row in rows):
+        raise UMLError(f"Expected the curves that training wrote in {path}, it has no column epoch. Restore the file.")
+    return rows
 
 
 def draw_curves(path: Path, picture: Path, title: str = "") -> None:
-    """Draw the CSV file: losses, Dice of every structure, AUC and accuracy, learning rate; PNG, 1500 x 1000 pixels."""
+    """Draw the CSV file: losses, Dice of every structure, AUC and accuracy, learning rate; PNG, 1500 x 1000 pixels.
+
+    Raises
+    ------
+    UMLError
+        When the file cannot be read, or the picture not be written.
+    """
     from matplotlib.figure import Figure
 
     rows = read_curves(path)
@@ -67,7 +92,8 @@ def draw_curves(path: Path, picture: Path, title: str = "") -> None:
             axes.axvline(best[-1], color="0.6", linestyle=":", linewidth=1.2, zorder=0)
         title = f"{title}, best epoch {best[-1]:.0f} (dotted)".removeprefix(", ")
     figure.suptitle(title)
-    figure.savefig(picture, format="png")  # a Figure without pyplot draws with Agg, on any machine
+    with replacing(picture) as part:
+        figure.savefig(part, format="png")  # a Figure without pyplot draws with Agg, on any machine
 
 
 def _panel(axes: Axes, rows: Sequence[Row], names: dict[str, str], title: str) -> None:
@@ -93,4 +119,4 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
-    write_atomic(path, text.getvalue())
+    write_text(path, text.getvalue())

@@ -64,7 +64,8 @@ def _steps(
     if config.class_anchor and net.last_layers.class_head:  # as if the start knew classes and kind
         freeze_class(net)
         class_features = KeptFeatures(net)
-    optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), config)
+    learning = (p for p in net.parameters() if p.requires_grad)
+    optimizer = make_optimizer(learning, config, fused=fabric.device.type == "cpu")
     module, optimizer = fabric.setup(LossModule(net, config, class_features=class_features), optimizer)
     side, batch = config.image_size, config.batch_size
     images = torch.rand(batch, 3, side, side).to(fabric.device, memory_format=torch.channels_last)
@@ -73,7 +74,7 @@ def _steps(
 
     def learn() -> None:
         module.train()
-        freeze_norm(net)
+        freeze_norm(net, everywhere=config.start_share > 0 or class_features is not None)
         losses, kept = module(images, masks, labels, config.kl_scale)
         optimizer.zero_grad(set_to_none=True)
         fabric.backward(losses.total + kept)

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from napari_uml import __version__
 from napari_uml.config import Focus, Settings, Task, TrainConfig, UMLConfig
 from napari_uml.errors import UMLError
-from napari_uml.files import make_folder, replacing
+from napari_uml.files import make_folder, write_text
 from napari_uml.shell import shell_line
 from napari_uml.weights.info import NAME_PATTERN, in_short
 
@@ -99,8 +99,7 @@ def write_plan(run: Path, plan: RunPlan) -> None:
         When it cannot be written.
     """
     make_folder(run)
-    with replacing(run / PLAN) as part:
-        part.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="")
+    write_text(run / PLAN, plan.model_dump_json(indent=2) + "\n")
 
 
 def read_plan(run: Path) -> RunPlan:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.comparison import COMPARISON
-from napari_uml.files import write_atomic
+from napari_uml.files import write_text
 from napari_uml.training.curves import read_curves
 from napari_uml.training.plan import CURVES, LAST, MODEL, PLAN, RunPlan, read_plan
 from napari_uml.weights.registry import data_folder
@@ -151,7 +151,7 @@ def epochs_done(run: Path) -> int:
         return 0
     try:
         return max((int(row["epoch"]) for row in read_curves(run / CURVES)), default=0)
-    except (OSError, ValueError, KeyError):  # a spreadsheet holds it, or saved it in a form of its own
+    except UMLError:  # a spreadsheet holds it, or saved it in a form of its own
         return 0
 
 
@@ -184,4 +184,4 @@ def _found(path: Path) -> Iterator[FoundRun]:
 
 
 def _write(run: Path, state: RunState) -> None:
-    write_atomic(run / STATE, state.model_dump_json() + "\n")
+    write_text(run / STATE, state.model_dump_json() + "\n")

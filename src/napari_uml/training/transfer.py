@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_uml.baselines.registry import ARCHITECTURES
 from napari_uml.data.kept import what_is_kept
 from napari_uml.errors import WeightsError
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from napari_uml.config import Task, UMLConfig
     from napari_uml.data.kept import Kept
     from napari_uml.nn.base import LastLayers, Network
-
-CLASS_ENCODER = {"ec": "encoder.", "uml": "class_encoder.", "bcs": "class_encoder.", "dsi-net": "class_encoder."}
-"""What the names of the class encoder's weights begin with, in the systems that have one."""
 
 COUNTER = ".num_batches_tracked"
 """The end of the name of what counts a batch normalisation layer's batches; nothing depends on it."""
@@ -97,14 +95,15 @@ def class_encoder(tensors: Mapping[str, Tensor], old: UMLConfig, new: UMLConfig)
     ValueError
         When one of the two has no class encoder, or they have different backbones.
     """
-    if without := {old.arch, new.arch} - set(CLASS_ENCODER):
-        raise ValueError(f"Expected systems with a class encoder ({', '.join(CLASS_ENCODER)}), got {without.pop()}.")
+    encoders = {arch: system.class_encoder for arch, system in ARCHITECTURES.items() if system.class_encoder}
+    if without := {old.arch, new.arch} - encoders.keys():
+        raise ValueError(f"Expected systems with a class encoder ({', '.join(encoders)}), got {without.pop()}.")
     if any(getattr(old.class_encoder, key) != getattr(new.class_encoder, key) for key in ("name", "stem_stride")):
         raise ValueError(
             f"Expected class encoders alike, got {old.class_encoder.name} for {new.class_encoder.name}; train both "
             "with the same --preset."
         )
-    prefix, wanted = CLASS_ENCODER[old.arch], CLASS_ENCODER[new.arch]
+    prefix, wanted = f"{encoders[old.arch]}.", f"{encoders[new.arch]}."
     return {wanted + name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
 
 

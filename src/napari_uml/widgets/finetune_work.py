@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Work = Callable[[Stopped], Iterator[object]]
 
 
-TIMED: Final = ("batch_size", "image_size", "trainable", "class_anchor", "device", "precision")
+TIMED: Final = ("batch_size", "image_size", "trainable", "class_anchor", "start_share", "device", "precision")
 """Settings that the time of a step depends on."""
 
 

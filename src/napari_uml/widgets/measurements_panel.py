@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_uml.errors import UMLError
-from napari_uml.files import replacing
+from napari_uml.files import write_text
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.measured import HEADER, Measured, as_csv, measure_result, words
@@ -160,7 +160,6 @@ class MeasurementsPanel(Panel):
         if not name:
             return
         try:
-            with replacing(Path(name)) as part:
-                part.write_text(as_csv(measured), encoding="utf-8-sig")
+            write_text(Path(name), as_csv(measured), encoding="utf-8-sig")
         except UMLError as error:
             self.bench.report(error)

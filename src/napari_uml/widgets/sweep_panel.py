@@ -13,7 +13,7 @@ from superqt.utils import QSignalThrottler
 
 from napari_uml.errors import UMLError
 from napari_uml.evaluation.sweep import DRAWS, NOISE, Plan, in_words, to_csv
-from napari_uml.files import replacing
+from napari_uml.files import replacing, write_text
 from napari_uml.inference.corruptions import KINDS
 from napari_uml.widgets.amount import leave_wheel
 from napari_uml.widgets.gentle_import import import_plots
@@ -245,8 +245,7 @@ def save_csv(path: Path, result: SweepResult) -> None:
         When the file cannot be written.
     """
     context = [("image", result.request.source.name), ("model", result.loaded.info.name)]
-    with replacing(path) as part:
-        part.write_text(to_csv(result.sweep, context), encoding="utf-8", newline="")
+    write_text(path, to_csv(result.sweep, context))
 
 
 def save_png(path: Path, plot: SweepPlot) -> None:

@@ -13,7 +13,7 @@ from napari_uml.config import Task
 from napari_uml.data import tiff
 from napari_uml.data.reading import files_sha256
 from napari_uml.errors import ImageError, UMLError, WeightsError
-from napari_uml.files import check_writable, replacing
+from napari_uml.files import check_writable, write_text
 from napari_uml.inference.analysis import pick_slice
 from napari_uml.inference.cohort import (
     Answered,
@@ -198,8 +198,7 @@ def write_seen(folder: Path, names: Collection[str]) -> None:
     UMLError
         When it cannot be written.
     """
-    with replacing(folder / SEEN) as part:
-        part.write_text(json.dumps({"seen": sorted(names)}, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / SEEN, json.dumps({"seen": sorted(names)}, indent=2) + "\n")
 
 
 def _is_free(folder: Path, path: Path, answer: Answered | None, predictor: Predictor) -> bool:
