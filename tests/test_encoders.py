@@ -16,7 +16,7 @@ BACKBONES = [
     "resnet18d", "resnet10t", "test_resnet", "vgg11_bn", "regnetx_002", "mobilenetv3_small_050", "test_efficientnet",
     "test_convnext", "densenet121",
 ]  # fmt: skip
-TABLE = {  # network.md §2 and §3
+TABLE = {
     ("res2net50d", 1): ((64, 256, 512, 1024), (1, 2, 4, 8)),
     ("vgg16_bn", None): ((64, 128, 256, 512), (1, 2, 4, 8)),
     ("resnet18d", None): ((64, 64, 128, 256), (2, 4, 8, 16)),

@@ -20,7 +20,9 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     {"errors", "config", "results", "calibration", "familiarity", "files", "shell"},
     {"nn", "baselines", "data", "weights"},
-    {"training", "inference", "evaluation"},
+    {"inference"},
+    {"evaluation"},
+    {"training"},
     {"widgets", "cli", "__main__"},
 )
 """Parts of the package, lowest first: a part imports from its own row and from those before it."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_uml.config import Measurement, Task
-from napari_uml.evaluation.measure import MeasuredValue, class_numbers, extent, extent_ratio, measure, measure_slice
+from napari_uml.inference.measure import MeasuredValue, class_numbers, extent, extent_ratio, measure, measure_slice
 from napari_uml.results import Box, Opinion, Prediction, stack_predictions
 
 RATIO = Measurement(name="vertical cup/disc ratio", axis="vertical", of=("cup",), to=("rim", "cup"))
@@ -182,5 +182,5 @@ def test_measuring_needs_neither_torch_nor_scikit_learn() -> None:
     import subprocess
     import sys
 
-    code = "import sys, napari_uml.evaluation.measure; sys.exit(bool({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+    code = "import sys, napari_uml.inference.measure; sys.exit(bool({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

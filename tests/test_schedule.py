@@ -1,4 +1,4 @@
-"""Learning rate, KL weight and image size over a run, against network.md's numbers."""
+"""Learning rate, KL weight and image size over a run."""
 
 import pytest
 import torch

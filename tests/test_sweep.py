@@ -23,8 +23,8 @@ from napari_uml.evaluation.sweep import (
     sweep,
     to_csv,
 )
+from napari_uml.evaluation.sweep_figure import sweep_figure
 from napari_uml.inference.corruptions import KINDS
-from napari_uml.inference.sweep_figure import sweep_figure
 from napari_uml.results import Corruption, Opinion, Prediction
 
 CLASSES = ("benign", "malignant")

@@ -17,6 +17,9 @@ Precision = Literal["auto", "float32", "bf16", "fp16"]
 Arch = Literal["uml", "ec", "tbrats", "transunet", "bcs", "dsi-net"]
 """UML and the systems that the paper compares it with, see `napari_uml.baselines.registry`."""
 
+Trainable = Literal["heads", "decoders", "all"]
+"""Which part of a network learns."""
+
 Way = Literal["dropout", "augmentation", "ensemble"]
 """How trained networks look several times: Monte-Carlo dropout, test-time augmentation, a deep ensemble."""
 
@@ -123,7 +126,7 @@ class EncoderConfig(Settings):
 
 
 class UMLConfig(Settings):
-    """The network; everything that a preset decides (network.md calls the presets `paper` and `compact`).
+    """The network; everything that a preset decides.
 
     A system other than UML (`arch`) takes from it the encoders and widths that it has a use for. With a `way` it is
     what looks several times, an ensemble with so many `members`; that is made of trained networks, not trained.
@@ -257,7 +260,7 @@ class TrainConfig(Settings):
     patience: Annotated[
         int | None, Field(ge=1, description="stop after so many epochs without a better validation score")
     ] = None
-    trainable: Literal["all", "decoders", "heads"] = Field("all", description="which part of the network learns")
+    trainable: Trainable = Field("all", description="which part of the network learns")
     anchor: Annotated[float, Field(ge=0, description="L2 pull towards the start weights, against forgetting")] = 0.0
     class_anchor: Annotated[
         float,
@@ -283,7 +286,7 @@ class TrainConfig(Settings):
 
     @classmethod
     def paper(cls) -> TrainConfig:
-        """The recipe as the paper states it (network.md §5)."""
+        """The recipe as the paper states it."""
         return cls(
             recipe="paper", epochs=100, batch_size=8, learning_rate=1e-4, weight_decay=1e-5, kl_scale=1.0,
             annealing_epochs=50, mask_cross_entropy=False, balanced=0.0, ema=0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence  # noqa: TC003 (pydantic reads the annotations of EpochReport)
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 (as above)
 from typing import Final, Literal, Self
 
@@ -354,7 +354,7 @@ class EpochReport:
     losses
         Means over the epoch: `total`, `mutual`, `class`, `mask`.
     metrics
-        Validation figures by name (design.md, "Metrics record"); empty when there is nothing to validate on.
+        Validation figures by name, see `napari_uml.evaluation.metrics`; empty when there is nothing to validate on.
     learning_rate
         At the end of the epoch.
     score
@@ -365,6 +365,8 @@ class EpochReport:
         Wall time of the epoch, training speed, time to the last epoch, peak memory of the process.
     last, best
         Paths of the checkpoints.
+    stopped
+        Why this was the last epoch; empty while there are more.
     """
 
     epoch: int
@@ -380,4 +382,4 @@ class EpochReport:
     memory_mb: float
     last: Path
     best: Path
-    stopped: str = field(default="")
+    stopped: str = ""

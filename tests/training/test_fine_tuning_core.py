@@ -16,20 +16,19 @@ from napari_uml.calibration import Calibration
 from napari_uml.config import Task, TrainConfig
 from napari_uml.data.dataset import read_dataset
 from napari_uml.errors import UMLError, WeightsError
-from napari_uml.evaluation import outcome
 from napari_uml.evaluation.answers import read_answers
 from napari_uml.evaluation.compare import compare
 from napari_uml.evaluation.comparison import COMPARISON, PICTURES, read_comparison
 from napari_uml.evaluation.metrics import metrics_difference, metrics_record
-from napari_uml.evaluation.outcome import judge_run
 from napari_uml.evaluation.scores import ImageScores, image_scores
 from napari_uml.inference.predictor import UMLPredictor
 from napari_uml.results import Opinion
-from napari_uml.training import estimate
+from napari_uml.training import estimate, outcome
 from napari_uml.training.estimate import measure_pace
 from napari_uml.training.export import export_run
 from napari_uml.training.job import resumed, with_smaller_batch
 from napari_uml.training.lengths import LENGTHS, Counts, settings_for
+from napari_uml.training.outcome import judge_run
 from napari_uml.training.pace import Pace, in_words, seconds
 from napari_uml.training.plan import CARD, MODEL, first_start, read_plan
 from napari_uml.training.run_state import mark_ended, unfinished_runs

@@ -12,7 +12,7 @@ from napari.layers import Image
 
 from napari_uml.calibration import Calibration, Knot
 from napari_uml.config import Measurement, Task
-from napari_uml.evaluation.measure import MeasuredValue, measure_slice
+from napari_uml.inference.measure import MeasuredValue, measure_slice
 from napari_uml.inference.trust import trust_in
 from napari_uml.results import Box, Opinion
 from napari_uml.widgets.geometry import pixel_size

@@ -82,10 +82,10 @@ def _renew_card(source: Path, path: Path, former: str) -> str:
     from napari_uml.evaluation.card import recalibrated_card
     from napari_uml.files import replacing
     from napari_uml.weights import read_info, sha256
-    from napari_uml.weights.registry import CARD
+    from napari_uml.weights.registry import CARD_SUFFIX
 
-    card = path.with_suffix(CARD)
-    former_card = card if card.is_file() else source.with_suffix(CARD)
+    card = path.with_suffix(CARD_SUFFIX)
+    former_card = card if card.is_file() else source.with_suffix(CARD_SUFFIX)
     if not former_card.is_file():
         return ""
     text = former_card.read_text(encoding="utf-8", errors="surrogateescape")  # the user's words, byte for byte

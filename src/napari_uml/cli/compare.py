@@ -37,7 +37,7 @@ def compare(
     if other is None:
         if data or output or sigma or split != "val" or overwrite:
             raise ValueError("Expected two models for --on, --split, --sigma, --output; a run has its own images.")
-        from napari_uml.evaluation.outcome import judge_run
+        from napari_uml.training.outcome import judge_run
 
         with progress_bar() as bar:
             comparison = judge_run(Path(model), install, follow(bar, "validation images"))

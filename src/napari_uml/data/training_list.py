@@ -23,6 +23,7 @@ from napari_uml.data.list_tables import ListTables
 from napari_uml.data.names import Kind, names_of, renamed, with_name, without_name
 from napari_uml.data.reading import read_image
 from napari_uml.data.splitting import group_of, joined_groups
+from napari_uml.data.tasks import renumbered
 from napari_uml.errors import DatasetError, ImageError
 
 if TYPE_CHECKING:
@@ -192,15 +193,12 @@ class TrainingList:
                 for name in names_of(other.info, kind):
                     info = info if name in names_of(info, kind) else with_name(info, kind, name)
             self._save(info, self.records)
-        table = np.arange(256, dtype=np.uint8)
-        table[: len(other.info.seg_classes)] = [info.seg_classes.index(name) for name in other.info.seg_classes]
         groups = joined_groups(self.dataset, other)
         for record in other.records:
             self._check_unchanged()
-            mask = other.read_mask(record)
+            mask = renumbered(other.read_mask(record), other.info, info)
             image = copy_in(self.folder, folder / record.image)
-            stored = None if mask is None else table[mask]
-            yield self._append(image, stored, record.label, record.split, groups.get(record.group, ""))
+            yield self._append(image, mask, record.label, record.split, groups.get(record.group, ""))
 
     def update(
         self,

@@ -17,7 +17,7 @@ from napari_uml.evaluation.answer_table import RESAMPLES, estimate
 from napari_uml.evaluation.bootstrap import drawn_mean
 from napari_uml.evaluation.chance_map import fit_map
 from napari_uml.evaluation.evidence_scale import probabilities, true_probability, uncertainties
-from napari_uml.evaluation.uncertainty import calibration_error
+from napari_uml.evaluation.uncertainty import calibration_error, negative_log_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,14 +74,14 @@ def _class_figures(answers: AnswerTable, parts: Sequence[frozenset[str]], seed: 
         knots = fit_map(u, fitted.wrong, fitted.groups, guessed=1 - 1 / answers.evidence.shape[1], resamples=0)
         p[judged] = probabilities(others.evidence, scale)
         chance[judged] = chances(knots, uncertainties(others.evidence, scale))[0]
-    plain, rows, correct = probabilities(answers.evidence, 1.0), np.arange(n), ~answers.wrong
+    plain, correct = probabilities(answers.evidence, 1.0), ~answers.wrong
 
     def ece(confidence: Array) -> Estimate:
         statistic = partial(calibration_error, confidence=confidence, correct=correct)
         return estimate(statistic, answers.groups, seed, RESAMPLES)
 
     def nll(probability: Array) -> Estimate:
-        values = -np.log(probability[rows, answers.truth])
+        values = negative_log_likelihood(probability, answers.truth)
         return estimate(partial(drawn_mean, values=values), answers.groups, seed, RESAMPLES)
 
     return {

@@ -10,9 +10,9 @@ import numpy as np
 
 from napari_uml.evaluation import classification, segmentation, uncertainty
 from napari_uml.evaluation.bootstrap import Array, Statistic, drawn_mean, interval, resample, share_interval
-from napari_uml.evaluation.measure import class_numbers
 from napari_uml.evaluation.record import Metric
 from napari_uml.evaluation.scores import cup_disc_ratio
+from napari_uml.inference.measure import class_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

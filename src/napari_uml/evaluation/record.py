@@ -1,4 +1,4 @@
-"""The metrics record: figures of one model on one split, as JSON and as a table (design: `evaluate -o FILE.json`)."""
+"""The metrics record: figures of one model on one split, as JSON (`evaluate -o FILE.json`) and as a table."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.config import IGNORE
-from napari_uml.evaluation.measure import class_numbers, extent_ratio
 from napari_uml.evaluation.segmentation import confusion_matrix
 from napari_uml.evaluation.surface import SurfaceScores, surface_scores
 from napari_uml.evaluation.uncertainty import uncertainty_histogram
+from napari_uml.inference.measure import class_numbers, extent_ratio
 from napari_uml.results import SUM_TOLERANCE
 
 if TYPE_CHECKING:

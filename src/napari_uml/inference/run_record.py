@@ -15,8 +15,8 @@ from napari_uml import __version__
 from napari_uml.calibration import Chance
 from napari_uml.config import Settings
 from napari_uml.errors import UMLError, validation_problems
-from napari_uml.evaluation.measure import MeasuredValue, measure_slice
 from napari_uml.inference.likeness import DO_NOT_RELY, unlike_training
+from napari_uml.inference.measure import MeasuredValue, measure_slice
 from napari_uml.results import PARTS, Box, Corruption, Measure, Part
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class SliceRecord(Settings):
     shares
         Share of the image by structure, background included; they sum to 1.
     measurements
-        As `napari_uml.evaluation.measure.measure_slice` gives them; none of a model without structures.
+        As `napari_uml.inference.measure.measure_slice` gives them; none of a model without structures.
     warnings
         What is unusual about the image for the model, see `napari_uml.inference.likeness.unlike_training`, and whether
         noise, corruption, or what the network sees in it, make it unlike the training images.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from napari_uml.evaluation.measure import MeasuredValue
+    from napari_uml.inference.measure import MeasuredValue
     from napari_uml.inference.run_record import OpinionRecord, RunRecord
 
 Row = dict[str, str | int | float]

@@ -94,7 +94,7 @@ def kl_to_uniform(evidence: Tensor, target: Tensor, all_sum: AllSum = identity) 
 
 
 def dice_loss(probabilities: Tensor, target: Tensor, all_sum: AllSum = identity, image_share: float = 0.0) -> Tensor:
-    """-ln of the soft Dice coefficient, mean over structures, sums over the whole batch (network.md §4).
+    """-ln of the soft Dice coefficient, mean over structures, sums over the whole batch.
 
     mean_q -ln[(2 sum p y + eps) / (sum p + sum y + eps)], background included, eps = 1 pixel. In these sums a small
     structure hardly counts beside a large one; a share of the loss can be the mean over the images and their own

@@ -88,7 +88,7 @@ class Intermediates:
 
 @dataclass(frozen=True, slots=True)
 class UMLOutput:
-    """What the network says of a batch; UML has all but the last two, other systems what they have.
+    """What the network says of a batch; UML has all but `class_logits` and `interaction`, other systems what they have.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
-"""`fit`: trains a network on dataset folders and reports every epoch (network.md §5)."""
+"""`fit`: trains a network on dataset folders and reports every epoch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_uml.data.tasks import merge_tasks
 from napari_uml.training.checks import check_settings
@@ -86,19 +86,8 @@ def fit(
         trainer.finish()
 
 
-def _follow(
-    member: Member,
-    config: TrainConfig,
-    network: UMLConfig,
-    datasets: Sequence[Dataset],
-    run: Path,
-    start: Start | None,
-    focus: Focus | None,
-    resume: bool,
-    vertical_flip: bool,
-    mix_in: Sequence[Dataset],
-) -> None:
-    """What the processes beside the first one do."""
-    trainer = Trainer(config, network, datasets, run, start, focus, resume, vertical_flip, mix_in, member)
+def _follow(member: Member, *job: Any) -> None:
+    """What the processes beside the first one do; `job` is what the first one's `Trainer` got."""
+    trainer = Trainer(*job, member)  # type: ignore[call-arg]
     while not trainer.finished:
         trainer.train_epoch(None)

@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_uml.config import Trainable
+
 Length = Literal["quick", "normal", "long"]
 LENGTHS: Final[tuple[Length, ...]] = get_args(Length)
-Part = Literal["heads", "decoders", "all"]
 
 LOOKS: Final[dict[Length, int]] = {"quick": 1000, "normal": 3000, "long": 9000}
 """Training images that a run looks at, repeats included."""
@@ -61,7 +62,7 @@ class Counts:
     validate: int
 
 
-def settings_for(length: Length, part: Part, images: int) -> Mapping[str, Any]:
+def settings_for(length: Length, part: Trainable, images: int) -> Mapping[str, Any]:
     """Fields of `TrainConfig` for a length, a part of the network that learns, and a number of training views.
 
     Raises

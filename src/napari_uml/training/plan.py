@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -88,6 +89,11 @@ class RunPlan(Settings):
     licence: str = ""
     augmentation: int = 1
     written_by: str = f"napari-uml {__version__}"
+
+
+def title_of(name: str) -> str:
+    """A name for people of a model's name."""
+    return re.sub("[-_]+", " ", name).capitalize()
 
 
 def write_plan(run: Path, plan: RunPlan) -> None:

@@ -24,6 +24,7 @@ from napari_uml.training.plan import (
     command_line,
     count_images,
     read_plan,
+    title_of,
 )
 from napari_uml.training.transfer import class_encoder
 from napari_uml.weights.info import check_pattern
@@ -97,7 +98,7 @@ def new_plan(run: Path, folders: Sequence[Path], options: Typed, settings: Typed
         focus=_focus(options, task, origin),
         vertical_flip=options.get("vertical_flip", False),
         name=name,
-        title=options.get("title") or re.sub("[-_]+", " ", name).capitalize(),
+        title=options.get("title") or title_of(name),
         licence=_licence(datasets, origins),
         augmentation=AUGMENTATION,
     )

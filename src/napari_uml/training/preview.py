@@ -59,7 +59,7 @@ def draw_preview(
 
     Raises
     ------
-    WeightsError
+    UMLError
         When it cannot be written.
     """
     columns = []

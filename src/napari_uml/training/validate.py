@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from napari_uml.config import IGNORE
 from napari_uml.data.augment import as_input
+from napari_uml.evaluation.segmentation import confusion_matrix, dice, true_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,13 +110,10 @@ def validate(
 
 def _dice(found: NDArray[np.integer], truth: NDArray[np.uint8], task: Task) -> dict[str, float]:
     """Dice of every structure that the truth has."""
-    known, dice = truth != IGNORE, {}
-    for name in task.structures:
-        members = task.members(name)
-        a, b = np.isin(found, members) & known, np.isin(truth, members)
-        if b.any():
-            dice[name] = 2 * float((a & b).sum()) / float(a.sum() + b.sum())
-    return dice
+    known = truth != IGNORE
+    confusion = confusion_matrix(truth[known], found[known], len(task.seg_classes))
+    there = [name for name in task.structures if true_pixels(confusion, task.members(name))]
+    return {name: float(dice(confusion, task.members(name))) for name in there}
 
 
 def _means(values: NDArray[np.floating], image: NDArray[np.integer]) -> NDArray[np.floating]:

@@ -44,7 +44,7 @@ class WeightsInfo(Settings):
     training
         Data, recipe, command, seed and wall time of the training.
     validation
-        Figures on the validation images (design.md, "Metrics record").
+        Figures on the validation images by name, see `napari_uml.evaluation.metrics`.
     calibration
         How the uncertainty becomes the chance of an error, with the validation set's name and n; None: not calibrated.
     familiarity

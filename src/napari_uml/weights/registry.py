@@ -23,7 +23,7 @@ from napari_uml.weights.info import NAME_PATTERN, in_short, read_info
 
 CACHE_VARIABLE: Final = "NAPARI_UML_CACHE"
 SUFFIX: Final = ".safetensors"
-CARD: Final = ".md"
+CARD_SUFFIX: Final = ".md"
 """Ending of a model card, which lies beside its weights."""
 
 Source = Literal["bundled", "cache", "user", "not downloaded"]
@@ -238,7 +238,7 @@ def _registered_entry(name: str, model: RegisteredModel) -> ModelEntry:
 
 
 def _user_entry(name: str, path: Path) -> ModelEntry:
-    card = path.with_suffix(CARD)
+    card = path.with_suffix(CARD_SUFFIX)
     try:
         size = path.stat().st_size
     except OSError as error:  # a link to a drive that is gone, or another program has just removed it

@@ -10,7 +10,7 @@ from napari_uml.errors import WeightsError
 from napari_uml.files import replacing
 from napari_uml.weights.info import WeightsInfo, check_pattern, read_info
 from napari_uml.weights.registry import (
-    CARD,
+    CARD_SUFFIX,
     SUFFIX,
     find_weights,
     forget_hashes,
@@ -53,10 +53,10 @@ def import_weights(path: Path | str, name: str | None = None, *, overwrite: bool
             raise _taken(target.stem)
     with replacing(target, WeightsError) as part:
         shutil.copyfile(path, part)
-    target.with_suffix(CARD).unlink(missing_ok=True)  # of a model that was replaced
-    if path.with_suffix(CARD).is_file():
-        with replacing(target.with_suffix(CARD)) as part:
-            shutil.copyfile(path.with_suffix(CARD), part)
+    target.with_suffix(CARD_SUFFIX).unlink(missing_ok=True)  # of a model that was replaced
+    if path.with_suffix(CARD_SUFFIX).is_file():
+        with replacing(target.with_suffix(CARD_SUFFIX)) as part:
+            shutil.copyfile(path.with_suffix(CARD_SUFFIX), part)
     return info
 
 
@@ -97,8 +97,8 @@ def rename_weights(name: str, new_name: str) -> Path:
         raise _taken(new_name)
     try:
         os.rename(source, target)
-        if source.with_suffix(CARD).exists():
-            os.replace(source.with_suffix(CARD), target.with_suffix(CARD))
+        if source.with_suffix(CARD_SUFFIX).exists():
+            os.replace(source.with_suffix(CARD_SUFFIX), target.with_suffix(CARD_SUFFIX))
     except OSError as error:
         raise WeightsError(f"Cannot rename {source}: {error.strerror}; close the programs that use it.") from error
     return target
@@ -117,7 +117,7 @@ def delete_weights(name: str) -> None:
     path = _own(name)
     try:
         path.unlink()
-        path.with_suffix(CARD).unlink(missing_ok=True)
+        path.with_suffix(CARD_SUFFIX).unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(f"Cannot delete {path}: {error.strerror}; close the programs that use it.") from error
 

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QLabel,
     QMessageBox,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -28,11 +27,11 @@ from napari_uml.evaluation.comparison import PICTURES
 from napari_uml.files import replacing
 from napari_uml.training.plan import MODEL
 from napari_uml.weights import delete_weights, rename_weights
-from napari_uml.weights.registry import CARD
+from napari_uml.weights.registry import CARD_SUFFIX
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.card_dialog import CardDialog
 from napari_uml.widgets.finetune_session import Stage
-from napari_uml.widgets.panel import Panel, scroll_to
+from napari_uml.widgets.panel import Panel, push_button, scroll_to
 from napari_uml.widgets.session import Message
 from napari_uml.widgets.small_print import print_small
 
@@ -78,12 +77,12 @@ class ResultPanel(Panel):
         self.table.setToolTip("On the validation images; below each figure its bootstrap 95 % interval over groups.")
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.use = _button("Use now", "Choose the new model in the Analyse dock.")
-        self.card = _button("Card…", "What the model was trained on, how good it is, and what it is not for.")
-        self.rename = _button("Rename…", "Give the new model another name.")
-        self.export = _button("Export…", "Save the weights file, and its card, elsewhere.")
-        self.delete = _button("Delete…", "Delete the new model; the training list and the run stay.")
-        self.keep = _button("Add to models…", "Add the run's model to your models under a name.")
+        self.use = push_button("Use now", "Choose the new model in the Analyse dock.")
+        self.card = push_button("Card…", "What the model was trained on, how good it is, and what it is not for.")
+        self.rename = push_button("Rename…", "Give the new model another name.")
+        self.export = push_button("Export…", "Save the weights file, and its card, elsewhere.")
+        self.delete = push_button("Delete…", "Delete the new model; the training list and the run stay.")
+        self.keep = push_button("Add to models…", "Add the run's model to your models under a name.")
         layout, buttons = QVBoxLayout(self), QGridLayout()
         layout.setContentsMargins(0, 0, 0, 0)
         for number, button in enumerate((self.use, self.card, self.rename, self.export, self.delete, self.keep)):
@@ -192,14 +191,14 @@ class ResultPanel(Panel):
             return
         target = Path(name if name.endswith(".safetensors") else f"{name}.safetensors")
         asked = target == Path(name) and target.exists()  # the dialog did, about the weights
-        there = [path for path in (target, target.with_suffix(CARD)) if path.exists()]
+        there = [path for path in (target, target.with_suffix(CARD_SUFFIX)) if path.exists()]
         if there and not asked:
             self.session.message = Message(f"{there[0]} is there already; choose another name.", "error")
             return
         self._copying.start(copy_model(entry.path, target))
 
     def _on_copied(self, target: Path) -> None:
-        with_card = " and its card" if target.with_suffix(CARD).is_file() else ""
+        with_card = " and its card" if target.with_suffix(CARD_SUFFIX).is_file() else ""
         self.session.message = Message(f"Saved {target}{with_card}.")
 
 
@@ -207,7 +206,7 @@ def copy_model(source: Path, target: Path) -> Callable[[Callable[[], bool]], Ite
     """Work that copies a weights file and the card beside it, and yields the target."""
 
     def work(stopped: Callable[[], bool]) -> Iterator[object]:
-        for ending in (source.suffix, CARD):
+        for ending in (source.suffix, CARD_SUFFIX):
             if source.with_suffix(ending).is_file():
                 with replacing(target.with_suffix(ending)) as part:
                     shutil.copyfile(source.with_suffix(ending), part)
@@ -237,10 +236,3 @@ def cell(metric: Metric | None, *, sign: bool = False) -> str:
     if metric.low is None or metric.high is None:
         return value
     return f"{value}\n{metric.low:{plus}.2f} … {metric.high:{plus}.2f}"
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.setAccessibleName(text.rstrip("…"))
-    return button

@@ -17,13 +17,14 @@ from napari_uml.data.kept import what_is_kept
 from napari_uml.data.tasks import merge_tasks
 from napari_uml.errors import DatasetError, validation_problems
 from napari_uml.training.job import TrainingJob
-from napari_uml.training.lengths import Counts, Length, Part, settings_for
+from napari_uml.training.lengths import Counts, Length, settings_for
+from napari_uml.training.plan import title_of
 from napari_uml.weights.info import NAME_PATTERN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_uml.config import Task
+    from napari_uml.config import Task, Trainable
     from napari_uml.data.dataset import DatasetInfo
     from napari_uml.evaluation.comparison import Comparison
     from napari_uml.results import EpochReport
@@ -118,7 +119,7 @@ class FinetuneSession:
     start: str = SCRATCH
     start_info: WeightsInfo | None = None
     name: str = ""
-    part: Part = "all"
+    part: Trainable = "all"
     length: Length = "quick"
     changes: dict[str, Any] = field(default_factory=dict)
     mix_in: Path | None = None
@@ -180,11 +181,6 @@ class FinetuneSession:
         options = {"from": self.start, "mix_in": mix_in, "name": self.name, "title": title_of(self.name)}
         given = {name: value for name, value in self.settings().items() if value is not None}
         return TrainingJob(run, folders, {k: v for k, v in options.items() if v}, given)
-
-
-def title_of(name: str) -> str:
-    """A name for people of a model's name."""
-    return re.sub("[-_]+", " ", name).capitalize()
 
 
 def free_name(start: str, taken: set[str]) -> str:

@@ -7,11 +7,11 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_uml.evaluation.measure import measure_slice
+from napari_uml.inference.measure import measure_slice
 
 if TYPE_CHECKING:
     from napari_uml.config import Task
-    from napari_uml.evaluation.measure import MeasuredValue
+    from napari_uml.inference.measure import MeasuredValue
     from napari_uml.widgets.session import Result
 
 HEADER = ("Measurement", "Value", "Plausible")

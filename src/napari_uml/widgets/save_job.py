@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_uml.evaluation.sweep_figure import sweep_figure
 from napari_uml.files import safe_name
 from napari_uml.inference.report import REPORT, write_report
 from napari_uml.inference.reproduce import Recipe
 from napari_uml.inference.run_record import RunSettings, make_record
 from napari_uml.inference.saving import RESULTS, save_prediction
-from napari_uml.inference.sweep_figure import sweep_figure
 from napari_uml.inference.tables import write_results
 from napari_uml.widgets.origin import Origin, analysed_pixels, find_origin, write_input
 
