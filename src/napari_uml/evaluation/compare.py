@@ -15,7 +15,7 @@ from napari_uml.evaluation.comparison import Comparison
 from napari_uml.evaluation.evaluate import check_split, record_of, score_images
 from napari_uml.evaluation.metrics import metrics_difference
 from napari_uml.files import replacing
-from napari_uml.inference.page import fitted, tint
+from napari_uml.inference.page import as_bytes, fitted, size_within, tint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,8 +145,6 @@ def _row(dataset: Dataset, record: Record, models: list[UMLPredictor]) -> NDArra
 
 def _cell(pixels: NDArray[np.float32], mask: NDArray[np.uint8], colors: tuple[str, ...]) -> NDArray[np.uint8]:
     """A square picture of an image with the structures' colours and outlines, black beside a narrow image."""
-    height, width = mask.shape
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = (tint(fitted(pixels, size), fitted(mask, size), colors).clip(0, 1) * 255).round().astype(np.uint8)
+    size = size_within(SIDE, *mask.shape)
+    picture = as_bytes(tint(fitted(pixels, size), fitted(mask, size), colors))
     return np.pad(picture, ((0, SIDE - size[1]), (0, SIDE - size[0] + GAP), (0, 0)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_uml.files import refuse_existing, replacing
-from napari_uml.inference.page import LINE, MARGIN, Page, fitted, shade, tint
+from napari_uml.inference.page import LINE, MARGIN, Page, fitted, shade, size_within, tint
 from napari_uml.results import SILENT, SYMBOLS
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def shown_slice(prediction: Prediction) -> int | None:
 
 def _picture_size(height: int, width: int) -> tuple[int, int]:
     """Width and height of a picture on the page."""
-    longest = 2 * PANEL + MARGIN if width >= WIDE * height else PANEL
-    scale = longest / max(height, width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    return size_within(2 * PANEL + MARGIN if width >= WIDE * height else PANEL, height, width)
 
 
 def _places(size: tuple[int, int]) -> tuple[list[tuple[int, int]], int, int]:

@@ -108,6 +108,17 @@ def fitted(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return np.asarray(Image.fromarray(pixels).resize(size, how)).clip(0, 1)
 
 
+def size_within(longest: int, height: int, width: int) -> tuple[int, int]:
+    """Width and height, at least 1, of a picture whose longer side is to have so many pixels."""
+    scale = longest / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def as_bytes(picture: Picture) -> NDArray[np.uint8]:
+    """A picture as 8-bit numbers."""
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+
+
 def tint(image: NDArray[np.float32], mask: NDArray[np.uint8], colors: Sequence[str]) -> Picture:
     """An image (H, W[, 3]) with the structures' colours laid over it, and their outlines."""
     from matplotlib.colors import to_rgb

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_uml.files import refuse_existing, write_text
 from napari_uml.inference.overlay import RESEARCH_ONLY, shown_slice, uncertainty_heading
-from napari_uml.inference.page import fitted, shade, tint
+from napari_uml.inference.page import Picture, as_bytes, fitted, shade, size_within, tint
 from napari_uml.inference.reproduce import as_command, as_python
 from napari_uml.inference.run_record import warnings_of
 from napari_uml.inference.trust import trust_in
@@ -167,9 +167,7 @@ def _pictures(pixels: NDArray[np.float32], prediction: Prediction, info: Weights
     number = shown_slice(prediction)
     at = ... if number is None else number
     mask, uncertainty = prediction.mask[at], prediction.pixel_uncertainty[at]
-    height, width = mask.shape
-    scale = LONGEST / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = size_within(LONGEST, *mask.shape)
     image, small = fitted(pixels[at], size), fitted(mask, size)
     plain = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
     which = "" if number is None else f", slice {number}"
@@ -252,9 +250,9 @@ def _figure(figure: Figure) -> str:
     )
 
 
-def _png(picture: NDArray[np.floating]) -> bytes:
+def _png(picture: Picture) -> bytes:
     file = io.BytesIO()
-    Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(as_bytes(picture)).save(file, "PNG")
     return file.getvalue()
 
 

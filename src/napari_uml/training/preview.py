@@ -11,7 +11,7 @@ from PIL import Image
 from napari_uml.config import IGNORE
 from napari_uml.data.augment import as_input
 from napari_uml.files import replacing
-from napari_uml.inference.page import fitted, tint
+from napari_uml.inference.page import as_bytes, fitted, tint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,5 +78,4 @@ def draw_preview(
 def _tinted(pixels: NDArray[np.float32], mask: NDArray[np.uint8], task: Task) -> NDArray[np.uint8]:
     """A small picture (SIDE, SIDE, 3) of an image (S, S, 3) in [0, 1], its structures in their colours."""
     side = (SIDE, SIDE)
-    picture = tint(fitted(pixels, side), fitted(np.where(mask == IGNORE, np.uint8(0), mask), side), task.colors)
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+    return as_bytes(tint(fitted(pixels, side), fitted(np.where(mask == IGNORE, np.uint8(0), mask), side), task.colors))
