@@ -208,6 +208,13 @@ def test_slices_that_are_not_evenly_apart_have_no_place_in_the_patient(
     assert caplog.messages == ["chest: the slices are not evenly apart, so where they lie in the patient is left out."]
 
 
+def test_slices_at_one_place_or_without_a_pixel_size_are_not_called_uneven(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_image(series(tmp_path / "plain", [0, 3, 6], PixelSpacing=None)).affine is None
+    assert not caplog.messages
+
+
 def test_a_series_is_windowed_as_its_middle_slice(tmp_path: Path) -> None:
     folder = series(tmp_path / "head", [0, 1, 2], WindowCenter=1000, WindowWidth=2000)
     dicom(folder / "00", **placed(0, WindowCenter=50, WindowWidth=10))

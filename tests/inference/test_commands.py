@@ -166,9 +166,10 @@ def test_class_set_and_outlines_of_a_calibrated_model_are_written(
     assert "zones-disc.tif" in errors
     assert not (out / "labels.tif").exists()
     (out / "zones-mine.tif").write_text("no structure of any model")
+    (out / "zones-Disc.tif").write_text("of a former model with this name")
     assert run("predict", photo, "-o", out, *options[:-1], "--overwrite")[0] == 0
     assert not (out / "zones-disc.tif").exists()
-    assert (out / "zones-mine.tif").exists()
+    assert [path.name for path in out.glob("zones-*")] == ["zones-mine.tif"]
 
 
 def test_report_says_what_the_calibration_knows_of_an_image_but_not_of_a_stack(

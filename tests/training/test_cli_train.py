@@ -18,6 +18,7 @@ from napari_uml.cli import app, training_run
 from napari_uml.config import TrainConfig
 from napari_uml.errors import DivergedError
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
+from napari_uml.training.curves import add_epoch
 from napari_uml.training.events import EpochDone, RunEnded, RunFailed, RunStarted, StepDone, parse
 from napari_uml.training.job import with_smaller_batch
 from napari_uml.training.plan import CURVES, MODEL, read_plan, write_plan
@@ -176,9 +177,14 @@ def test_a_run_of_an_older_augmentation_says_so_when_it_goes_on(
         assert ("Begun with version 1 of" in napari_uml("train", "--resume", "-o", run)[2]) is said
 
 
-def test_curves_that_a_spreadsheet_changed_do_not_end_the_training(napari_uml: Command, run: Path, blobs: Path) -> None:
-    run.mkdir()
-    (run / CURVES).write_text("epoch;loss/total\n0;0,5\n")
+def test_curves_that_a_spreadsheet_changed_do_not_end_the_training(
+    napari_uml: Command, run: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(path: Path, report: EpochReport) -> None:
+        path.write_text("epoch;loss/total\n0;0,5\n")
+        add_epoch(path, report)
+
+    monkeypatch.setattr(training_run, "add_epoch", changed)
     code, _, err = napari_uml("train", blobs, "-o", run, *SMALL, "--epochs", 1)
     assert code == 0
     assert f"curves.csv lacks epoch 1: Expected the curves that training wrote in {run / CURVES}" in err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,14 +14,13 @@ import pytest
 
 from napari_uml.errors import UMLError
 from napari_uml.files import replacing
+from napari_uml.training import supervise
 from napari_uml.training.checkpoint import BEST, LAST, load_checkpoint
 from napari_uml.training.commands import run_command
 from napari_uml.training.events import RunEnded, StepDone
 from napari_uml.training.run_state import (
     STATE,
     RunState,
-    ask_to_stop,
-    asked_to_stop,
     epochs_done,
     is_alive,
     mark_begun,
@@ -46,11 +44,6 @@ planning.preset = lambda _, *sizes, **__: tiny_network(*sizes)
 from napari_uml.cli import main
 main(sys.argv[1:])
 """
-
-
-def refused(_: object, __: int) -> None:
-    """Send no signal, as on Windows without a console."""
-    raise OSError(6, "The handle is invalid")
 
 
 @pytest.fixture
@@ -168,18 +161,15 @@ def test_command_gives_what_it_prints_or_its_complaint(script: Script) -> None:
     assert run_command((), lambda: True, script("import time; time.sleep(60)")) is None
 
 
-@pytest.fixture(params=["signal", "no console"])
+@pytest.fixture(params=["signal", "file"])
 def way_to_stop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask by a signal, and as on Windows without a console, where none reaches the process."""
-    if request.param == "no console":
-        monkeypatch.setattr(subprocess.Popen, "send_signal", refused)
+    """Ask by a signal, and as on Windows by a file."""
+    monkeypatch.setattr(supervise, "BY_FILE", request.param == "file")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("way_to_stop")
 def test_stopped_run_leaves_a_model_and_goes_on(tmp_path: Path, blobs: Path, trainer: tuple[str, ...]) -> None:
-    (tmp_path / "run").mkdir()
-    ask_to_stop(tmp_path / "run")  # left by one that was killed
     process = TrainingProcess(tmp_path / "run", [str(blobs), *SETTINGS], trainer)
     events = process.events()
     assert any(event.event == "epoch" for event in events)
@@ -190,7 +180,7 @@ def test_stopped_run_leaves_a_model_and_goes_on(tmp_path: Path, blobs: Path, tra
     assert process.outcome().message == ""
     (found,) = unfinished_runs(tmp_path)
     assert (found.folder, found.ended) == (tmp_path / "run", "interrupted")
-    assert not asked_to_stop(tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".stop*"))
 
 
 @pytest.mark.slow
@@ -257,7 +247,7 @@ def test_curves_that_a_spreadsheet_saved_in_its_own_form_do_no_harm(tmp_path: Pa
 def test_a_process_that_cannot_be_asked_to_stop_is_ended(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subprocess.Popen, "send_signal", refused)
+    monkeypatch.setattr(supervise, "BY_FILE", True)  # which this process does not look for
     process = TrainingProcess(tmp_path / "run", [], script("import time; time.sleep(60)"))
     monkeypatch.setattr(process, "kill", lambda: os.kill(process.pid, signal.SIGKILL))
     process.stop(grace=0.1)

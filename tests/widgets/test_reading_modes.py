@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     [
         ((40, 50), False, Reading("none")),
         ((40, 50, 3), True, Reading("all", 2)),
-        ((40, 50, 4), True, Reading("all", 2)),
+        ((40, 50, 4), True, Reading("all", 2, opacity=True)),
+        ((40, 50, 4), False, Reading("all", 2)),
         ((40, 50, 3), False, Reading("all", 2)),
         ((3, 40, 50), False, Reading("none", None, 0)),
         ((20, 40, 50), False, Reading("none", None, 0)),
@@ -68,10 +69,26 @@ def test_colours_come_last() -> None:
 def test_transparent_colours_are_taken_as_a_file_with_them_is_read(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    taken = take(pixels, Reading("all", 2), (0, 0, 0), False)
-    np.testing.assert_array_equal(taken, read_image(tmp_path / "a.png").pixels)
-    pixels[..., 3] = 255
+    reading = guess_reading(pixels.shape, rgb=True)
+    np.testing.assert_array_equal(take(pixels, reading, (0, 0, 0), False), read_image(tmp_path / "a.png").pixels)
     np.testing.assert_array_equal(take(pixels, Reading("all", 2), (0, 0, 0), False), pixels[..., :3])
+
+
+@pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65535), ("float32", 1), ("float64", 1)])
+def test_opacity_whose_scale_is_known_counts(dtype: str, opaque: int) -> None:
+    pixels = (np.random.default_rng(0).random((4, 5, 4)) * opaque).astype(dtype)
+    pixels[..., 3] = opaque
+    pixels[0, 0, 3] = 0
+    taken = take(pixels, guess_reading(pixels.shape, rgb=True), (0, 0, 0), False)
+    assert taken[0, 0].max() == 0
+    np.testing.assert_allclose(taken[1:], pixels[1:, :, :3] / opaque, atol=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("uint16", 4095), ("int64", 255), ("int16", 255), ("bool", 1)])
+def test_a_fourth_channel_on_an_unknown_scale_is_left_out(dtype: str, top: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, top + 1, (4, 5, 4)).astype(dtype)
+    taken = take(pixels, guess_reading(pixels.shape, rgb=True), (0, 0, 0), False)
+    np.testing.assert_array_equal(taken, pixels[..., :3])
 
 
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:

@@ -28,7 +28,8 @@ from napari_uml.training.memory import keep_freed_memory
 from napari_uml.training.origin import find_origin
 from napari_uml.training.pace import in_words
 from napari_uml.training.plan import AUGMENTATION, CURVES, MODEL, PICTURE, RunPlan, write_plan
-from napari_uml.training.run_state import FAILED, asked_to_stop, forget_to_stop, mark_begun, mark_ended, read_state
+from napari_uml.training.run_state import FAILED, mark_begun, mark_ended, read_state
+from napari_uml.training.supervise import STOP_VARIABLE
 from napari_uml.training.transfer import class_encoder
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def show_run(plan: RunPlan, run: Path, events: Path | None, *, new: bool) -> Non
     with _stream(events) as stream, EventWriter(stream) as writer, _marked(run):
         watch = _Watch(plan, run, writer)
         try:
-            with ending_like_ctrl_c(), _ending_when_asked(run):
+            with ending_like_ctrl_c(), _ending_when_asked():
                 watch.train()
         except KeyboardInterrupt:
             watch.ended = "interrupted"
@@ -197,13 +198,13 @@ def _stream(events: Path | None) -> Iterator[TextIO | None]:
 
 
 @contextmanager
-def _ending_when_asked(run: Path) -> Iterator[None]:
-    """While the block runs, the file that asks it to stop is like Ctrl-C."""
-    over = threading.Event()
+def _ending_when_asked() -> Iterator[None]:
+    """While the block runs, the file that asks it to stop, if the program that started it named one, is like Ctrl-C."""
+    over, file = threading.Event(), os.environ.get(STOP_VARIABLE)
 
     def watch() -> None:
-        while not over.wait(LOOK):
-            if asked_to_stop(run):
+        while file and not over.wait(LOOK):
+            if os.path.exists(file):
                 over.set()
                 _thread.interrupt_main()
 
@@ -214,7 +215,6 @@ def _ending_when_asked(run: Path) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-        forget_to_stop(run)
 
 
 @contextmanager

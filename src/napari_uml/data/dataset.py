@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 COLUMNS = ("image", "mask", "label", "split", "group")
-MASK_FORMATS = (*photos.PICTURES, "GIF")
-"""Names that Pillow has for them; TIFF has a decoder of its own."""
+MASK_FORMATS = (*photos.PICTURES, "GIF", "PPM", "TGA", "TIFF", "WEBP")
+"""Names that Pillow has for them, whatever the file is called; none of them runs another program, as EPS does."""
 ORIENTATION = 0x112
 """EXIF tag; above 4 the picture is stored on its side."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_uml.data.decoded import Decoded, decoding, optional
-from napari_uml.data.dicom_geometry import first_number, geometry, slice_plane
+from napari_uml.data.dicom_geometry import first_number, geometry, is_uneven, slice_plane
 from napari_uml.data.reading import ENDINGS
 from napari_uml.data.scaling import check_size
 from napari_uml.errors import ImageError
@@ -222,7 +222,7 @@ def _decoded(frames: Sequence[Frame], path: Path, pydicom: Any) -> Decoded:
             bits = _bits(middle)
     headers = [frame.header for frame in frames]
     spacing, distance, affine = geometry(headers)
-    if affine is None and is_stack and all(map(slice_plane, headers)):
+    if is_uneven(headers):
         log.warning("%s: the slices are not evenly apart, so where they lie in the patient is left out.", path.name)
     return Decoded(
         pixels if is_stack else pixels[0],

@@ -76,20 +76,37 @@ def geometry(
     return in_plane, distance, LPS_TO_RAS @ affine
 
 
+def is_uneven(headers: Sequence[Header]) -> bool:
+    """Whether the slices of a stack, in order, have positions that are not evenly apart."""
+    steps = _steps(headers)
+    return steps is not None and not _are_even(steps)
+
+
 def _step(headers: Sequence[Header]) -> NDArray[np.float64] | None:
     """From one slice to the next: by their positions, or by the thickness of a single one.
 
     None without positions, or where they are not evenly apart.
     """
-    planes = [plane for header in headers if (plane := slice_plane(header)) is not None]
-    if len(planes) < len(headers):
-        return None
     if len(headers) == 1:
-        return planes[0].normal * (_thickness(headers[0]) or 1.0)
-    steps = np.diff([plane.corner for plane in planes], axis=0)
-    step = steps.mean(axis=0)
-    even = np.allclose(steps, step, rtol=0, atol=UNEVEN * np.linalg.norm(step))
-    return step if step.any() and even else None
+        plane = slice_plane(headers[0])
+        return None if plane is None else plane.normal * (_thickness(headers[0]) or 1.0)
+    steps = _steps(headers)
+    if steps is None or not _are_even(steps) or not steps.any():
+        return None
+    return np.asarray(steps.mean(axis=0))
+
+
+def _steps(headers: Sequence[Header]) -> NDArray[np.float64] | None:
+    """From every slice to the next, (D - 1, 3); None where one does not say where it is, or there is no next."""
+    planes = [plane for header in headers if (plane := slice_plane(header)) is not None]
+    if len(planes) < max(2, len(headers)):
+        return None
+    return np.diff([plane.corner for plane in planes], axis=0)
+
+
+def _are_even(steps: NDArray[np.float64]) -> bool:
+    mean = steps.mean(axis=0)
+    return np.allclose(steps, mean, rtol=0, atol=UNEVEN * np.linalg.norm(mean))
 
 
 def _thickness(header: Header) -> float | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from napari_uml.data.decoded import split_alpha
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 
 if TYPE_CHECKING:
@@ -31,32 +30,32 @@ def in_unit(pixels: NDArray[Any], *, stack: bool = False) -> NDArray[np.float32]
     return scale_to_unit(pixels)[0]
 
 
-def over_black(pixels: NDArray[Any], *, stack: bool = False) -> NDArray[Any]:
+def over_black(pixels: NDArray[Any]) -> NDArray[Any]:
     """Colours laid over black by their opacity, as napari shows them and as files are read.
 
     Parameters
     ----------
     pixels
-        (..., 3) RGB or (..., 4) RGB and opacity.
-    stack
-        Whether the first axis counts slices.
+        (..., 3) RGB or (..., 4) RGB and opacity, which counts where its scale is known: that of bytes, or where its
+        highest number is the highest of its type (1 of fractions).
 
     Returns
     -------
-    (..., 3): the colours as they are where all are opaque, else float32 in [0, 1].
+    (..., 3): the colours as they are where all are opaque, else float32 in [0, 1]. Whether they can be analysed is for
+    `check_pixels` to say.
 
     Raises
     ------
-    ValueError, ImageError
-        As `check_pixels` and `scale_to_unit` do, of colours that are not all opaque.
+    ImageError
+        As `scale_to_unit` does, of colours that are not all opaque.
     """
-    if pixels.shape[-1] != 4:
-        return pixels
-    colours, alpha = split_alpha(pixels)
-    if alpha is None:
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    if alpha.size == 0 or pixels.dtype.kind not in "uif" or not np.isfinite(pixels).all():
         return colours
-    check_pixels(colours, stack=stack)
-    return scale_to_unit(colours)[0] * alpha[..., None]
+    opaque = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    if alpha.min() >= opaque or (pixels.dtype != np.uint8 and alpha.max() != opaque):
+        return colours
+    return scale_to_unit(colours)[0] * np.clip(alpha / np.float32(opaque), 0, 1).astype(np.float32)
 
 
 def network_view(pixels: NDArray[np.float32], size: int, channels: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_uml.errors import ImageError, MemoryLimitError, UMLError
 from napari_uml.files import refuse_existing
 from napari_uml.inference.run_record import RunRecord, read_run
-from napari_uml.inference.saving import RESULTS, RUN, file_names, save_prediction
+from napari_uml.inference.saving import RESULTS, RUN, file_names, refuse_images, result_paths, save_prediction
 from napari_uml.inference.tables import write_results
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def analyse_file(
         raise MemoryLimitError(
             f"{path.name}: the memory is too small for it; close other programs, or look at a slice or a rectangle."
         ) from error
+    refuse_images(result_paths(folder, done.image, done.prediction, done.record).values(), done.image)
     if overwrite:
         former = former_answer(folder)
         remove_zones(folder, done.image, predictor.info, former.record if former else None)

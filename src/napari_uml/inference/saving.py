@@ -51,6 +51,13 @@ def file_names(image_path: Path) -> tuple[str, ...]:
     return (LABELS, UNCERTAINTY, OVERLAY, RUN, *_on_source(image_path))
 
 
+def result_paths(folder: Path, image: LoadedImage, prediction: Prediction, record: RunRecord) -> dict[str, Path]:
+    """The files that `save_prediction` writes for an answer, by name."""
+    whole, silent = record.settings.slice_number is None, "mask" not in prediction.answers
+    names = (OVERLAY, RUN) if silent else file_names(image.path)
+    return {name: folder / name for name in names if whole or name not in _ON_SOURCE}
+
+
 def save_prediction(
     folder: Path,
     image: LoadedImage,
@@ -86,14 +93,11 @@ def save_prediction(
     UMLError
         When a file is there already and `overwrite` is off, is one of the image itself, or cannot be written.
     """
-    whole = record.settings.slice_number is None
-    paths = {name: folder / name for name in file_names(image.path) if whole or name not in _ON_SOURCE}
+    paths = result_paths(folder, image, prediction, record)
     refuse_images(paths.values(), image)
     if not overwrite:
         refuse_existing(paths.values())
-    if "mask" not in prediction.answers:
-        paths = {name: path for name, path in paths.items() if name in (OVERLAY, RUN)}
-    else:
+    if "mask" in prediction.answers:
         write_tiff(paths[LABELS], prediction.mask, image.spacing, image.units)
         write_tiff(paths[UNCERTAINTY], prediction.pixel_uncertainty, image.spacing, image.units)
     if overwrite:

@@ -90,9 +90,9 @@ def remove_zones(folder: Path, image: LoadedImage, info: WeightsInfo, former: Ru
     structures = {*info.task.seg_classes, *info.task.unions}
     for one in former.slices if former is not None else ():
         structures |= {*one.shares, *(measured.structure for measured in one.measurements)}
-    own = own_files(image)
-    for path in (folder / name for name in _file_names(sorted(structures)).values()):
-        if path.resolve() not in own:
+    names, own = {name.lower() for name in _file_names(sorted(structures)).values()}, own_files(image)
+    for path in folder.glob("zones-*.tif"):
+        if path.name.lower() in names and path.resolve() not in own:
             remove(path)
 
 

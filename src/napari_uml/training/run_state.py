@@ -1,7 +1,5 @@
 """`state.json` in a run's folder says which process trains and how it ended; runs that nobody ended are found by it.
 
-A file `stop` there asks the process to end.
-
 No torch: a dock reads it.
 """
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE: Final = "state.json"
-STOP: Final = "stop"
-"""File that asks the process to end, where no signal reaches it: on Windows without a console."""
 INTERRUPTED: Final = "interrupted"
 FAILED: Final = "failed"
 SLACK: Final = 5.0
@@ -108,21 +104,6 @@ def mark_begun(run: Path) -> None:
 def mark_ended(run: Path, reason: str) -> None:
     """Write how this process ended."""
     _write(run, RunState(pid=os.getpid(), began=time.time(), ended=reason))
-
-
-def ask_to_stop(run: Path) -> None:
-    """Ask the process that trains to save its best epoch and end."""
-    (run / STOP).touch()
-
-
-def forget_to_stop(run: Path) -> None:
-    """Remove what asked a process to end."""
-    (run / STOP).unlink(missing_ok=True)
-
-
-def asked_to_stop(run: Path) -> bool:
-    """Whether the process that trains is asked to end."""
-    return (run / STOP).exists()
 
 
 def read_state(run: Path) -> RunState | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from napari_uml.errors import UMLError
 from napari_uml.training.events import RunEnded, RunFailed, parse
-from napari_uml.training.run_state import ask_to_stop, forget_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,10 @@ NICENESS: Final = 10
 LINES: Final = 30
 """Lines of the log that an error report shows."""
 COMMAND: Final = (sys.executable, "-m", "napari_uml")
+STOP_VARIABLE: Final = "NAPARI_UML_STOP"
+"""Environment variable that names the file whose appearance asks the process to stop."""
+BY_FILE: Final = os.name == "nt"
+"""Whether a file asks it, not a signal: on Windows one reaches it only through a console, else it ends it at once."""
 KILLED: Final = frozenset({-9, 137})
 """Exit codes of a process that was killed, as the system does when the memory is used up."""
 
@@ -99,13 +103,14 @@ class TrainingProcess:
         self._said: RunEnded | RunFailed | None = None
         self._killer: threading.Timer | None = None
         self._was_late = False
+        self._stop_file = run / f".stop-{secrets.token_hex(4)}"
+        environment = utf8_environment() | ({STOP_VARIABLE: str(self._stop_file.absolute())} if BY_FILE else {})
         words = [*command, "train", *arguments, "--output", str(run), "--events", "-"]
         try:
             run.mkdir(parents=True, exist_ok=True)
-            forget_to_stop(run)
             with (run / LOG).open("ab") as log:
                 self._process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=utf8_environment(),
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment,
                     encoding="utf-8", errors="backslashreplace", **_apart(),
                 )  # fmt: skip
         except OSError as error:
@@ -142,6 +147,8 @@ class TrainingProcess:
         code = self._process.wait()
         if self._killer is not None:
             self._killer.cancel()
+        with suppress(OSError):  # another program holds it, and nobody will ask for it again
+            self._stop_file.unlink(missing_ok=True)
         return Outcome(code, self._said, log_tail(self.run), self._was_late)
 
     def stop(self, grace: float = GRACE) -> None:
@@ -151,10 +158,11 @@ class TrainingProcess:
         self._killer = threading.Timer(grace, self._end)
         self._killer.daemon = True
         self._killer.start()
-        try:
-            self._process.send_signal(_STOP)
-        except (OSError, SystemError):  # Windows, without a console for the signal
-            ask_to_stop(self.run)
+        with suppress(OSError):  # it has just ended, or the folder is gone
+            if BY_FILE:
+                self._stop_file.touch()
+            else:
+                self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         """End it at once; the checkpoints of the last epoch are whole."""
@@ -181,10 +189,6 @@ def log_tail(run: Path) -> str:
         return "\n".join((run / LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:])
     except FileNotFoundError:
         return ""
-
-
-_STOP: Final = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT)
-"""What asks a process to stop: on Windows Ctrl-Break, which alone reaches a process group of its own."""
 
 
 def _apart() -> dict[str, Any]:

@@ -41,11 +41,14 @@ class Reading:
         Axis of the colours, red first; None without colours.
     stack_axis
         Axis that counts slices; None for a single image.
+    opacity
+        Whether a fourth colour is opacity, as napari shows it; else it is left out.
     """
 
     colours: Colours
     colour_axis: int | None = None
     stack_axis: int | None = None
+    opacity: bool = False
 
     @property
     def title(self) -> str:
@@ -73,7 +76,8 @@ def possible_readings(shape: Sequence[int], rgb: bool) -> tuple[Reading, ...]:
     ndim = len(shape)
     if rgb:
         modes: tuple[Colours, ...] = ("all", "grey", "red", "green", "blue")
-        return tuple(Reading(mode, ndim - 1, axis) for mode in modes for axis in _stack_axes(shape, ndim - 1))
+        opacity, stacks = shape[-1] == 4, _stack_axes(shape, ndim - 1)
+        return tuple(Reading(mode, ndim - 1, axis, opacity) for mode in modes for axis in stacks)
     grey = tuple(Reading("none", None, axis) for axis in _stack_axes(shape, None))
     in_colour = [axis for axis in (ndim - 1, 0) if ndim > 2 and shape[axis] in (3, 4)]
     colour = tuple(Reading("all", axis, stack) for axis in in_colour for stack in _stack_axes(shape, axis))
@@ -123,8 +127,8 @@ def take(data: Any, reading: Reading, position: Sequence[int], all_slices: bool)
     index = tuple(slice(None) if axis in kept else position[axis] for axis in range(ndim))
     pixels = np.asarray(data[index])
     pixels = pixels.transpose([sorted(kept).index(axis) for axis in kept])
-    if reading.colour_axis == ndim - 1:
-        pixels = over_black(pixels, stack=stack is not None)
+    if reading.opacity:
+        pixels = over_black(pixels)
     return pixels if reading.colours == "none" else _mix(pixels[..., :3], reading.colours, stack is not None)
 
 

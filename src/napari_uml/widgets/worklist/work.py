@@ -210,7 +210,10 @@ def _is_free(folder: Path, path: Path, answer: Answered | None, predictor: Predi
     same = record.model.sha256 == predictor.sha256 and record.settings == RunSettings()
     if not same or record.image.path != str(path.absolute()):
         return False
-    return path.is_dir() or files_sha256((path,)) == record.image.sha256
+    try:
+        return path.is_dir() or files_sha256((path,)) == record.image.sha256
+    except ImageError:  # the answer stays, and opening it says why
+        return True
 
 
 def _image_of(record: RunRecord) -> tuple[LoadedImage | None, str]:
