@@ -6,6 +6,7 @@ import shutil
 import time
 from argparse import Namespace
 from dataclasses import replace
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QDockWidget,
+    QFileDialog,
     QLineEdit,
     QMainWindow,
     QMessageBox,
@@ -34,7 +36,7 @@ from napari_uml.training.pace import Pace
 from napari_uml.training.plan import CURVES, LAST, MODEL, RunPlan, read_plan, write_plan
 from napari_uml.training.run_state import mark_ended
 from napari_uml.weights import find_weights, import_weights, list_models
-from napari_uml.widgets import finetune_result_panel, finetune_work
+from napari_uml.widgets import finetune_bench, finetune_result_panel, finetune_work
 from napari_uml.widgets.analyse import AnalyseWidget
 from napari_uml.widgets.finetune import FinetuneWidget
 from napari_uml.widgets.finetune_curves_panel import CurvesPanel
@@ -65,7 +67,7 @@ class Chooser(QWidget):
         self.stopped = 0
         self.unsaved = ""
 
-    def refresh_models(self) -> None:
+    def refresh_models(self, renamed: Any = None) -> None:
         pass
 
     def set_trained_on(self, is_on: bool) -> None:
@@ -565,6 +567,49 @@ def test_time_is_that_of_the_device_and_precision_that_are_chosen(
     assert "--epochs" not in words
 
 
+@pytest.mark.parametrize("change", ["part", "setting", "reset", "list", "mix"])
+def test_a_pace_that_is_being_measured_for_another_choice_is_not_shown(
+    qtbot: QtBot, make_dock: Any, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    go_on, pace = Event(), Pace(train=0.1, looking=0.05, memory_mb=1000)
+
+    def slow(start: str, settings: Any) -> Any:
+        def work(stopped: Any) -> Any:
+            go_on.wait(20)
+            yield pace
+
+        return work
+
+    monkeypatch.setattr(finetune_bench, "measure", slow)
+    dock = make_dock(blobs)
+    dock.session.start = "fake"
+    dock.bench.measure()
+    assert dock.bench.is_measuring
+    start, settings = dock.panels[StartPanel], dock.panels[SettingsPanel]
+    if change == "part":
+        start.part.activated.emit(0)
+    elif change == "setting":
+        settings.fields["precision"].textActivated.emit("bf16")
+    elif change == "reset":
+        settings.reset.clicked.emit()
+    elif change == "list":
+        dock.bench.set_folder(tmp_path)
+    else:
+        dock.bench.choose_mix(None)
+    go_on.set()
+    qtbot.wait(100)
+    assert dock.session.pace is None
+    assert not dock.bench.is_measuring
+
+
+def test_counts_of_another_list_are_forgotten_at_once(make_dock: Any, blobs: Path, tmp_path: Path) -> None:
+    dock = make_dock(blobs)
+    assert dock.session.counts is not None
+    dock.bench.set_folder(tmp_path)
+    assert (dock.session.info, dock.session.counts, dock.session.problems) == (None, None, ())
+    assert not dock.panels[TrainPanel].train.isEnabled()
+
+
 def test_times_are_shown_when_they_were_measured(make_dock: Any, blobs: Path) -> None:
     dock = make_dock(blobs)
     panel = dock.panels[StartPanel]
@@ -651,7 +696,7 @@ def test_export_writes_weights_and_card(
     panel = shown(dock, own_model)
     target = tmp_path / "there.safetensors"
     find_weights(own_model).with_suffix(".md").write_text("# Card")
-    monkeypatch.setattr(finetune_result_panel.QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
     panel.export.click()
     qtbot.waitUntil(lambda: dock.session.message is not None)
     assert target.read_bytes() == find_weights(own_model).read_bytes()
@@ -674,9 +719,7 @@ def test_export_replaces_only_what_the_file_dialog_asked_about(
     dock = make_dock(None)
     panel = shown(dock, own_model)
     (tmp_path / there).write_text("mine")
-    monkeypatch.setattr(
-        finetune_result_panel.QFileDialog, "getSaveFileName", lambda *_, **__: (f"{tmp_path / typed}", "")
-    )
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (f"{tmp_path / typed}", ""))
     panel.export.click()
     qtbot.waitUntil(lambda: dock.session.message is not None)
     assert ((tmp_path / there).read_bytes() == b"mine") is kept

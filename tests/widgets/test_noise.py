@@ -275,6 +275,17 @@ def test_a_sweep_compares_with_a_truth_of_the_same_size(
     np.testing.assert_allclose(dock.session.sweep.sweep.values["agreement with truth"], dice)
 
 
+def test_the_truth_of_one_image_is_not_taken_for_another(
+    dock: AnalyseWidget, viewer: ViewerModel, sweeper: SweepPanel
+) -> None:
+    viewer.add_labels(np.ones((32, 40), dtype=int), name="truth")
+    sweeper.truth.setCurrentIndex(1)
+    other = viewer.add_image(np.random.default_rng(1).random((32, 40), dtype=np.float32), name="other")
+    dock.bench.choose_image(other)
+    assert sweeper.truth.currentText() == "none"
+    assert sweeper.truth.count() == 2
+
+
 def test_a_truth_with_numbers_that_are_no_structures_is_refused_in_words(
     qtbot: QtBot, dock: AnalyseWidget, viewer: ViewerModel, sweeper: SweepPanel
 ) -> None:

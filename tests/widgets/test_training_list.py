@@ -615,6 +615,140 @@ def test_next_and_skip_wait_for_a_save_which_concerns_its_image(qtbot, dock, mon
     qtbot.waitUntil(lambda: dock.view.next.isEnabled() and dock.view.skip.isEnabled(), timeout=10_000)
 
 
+def test_what_is_painted_while_an_image_is_saved_stays(qtbot, dock, monkeypatch):
+    for image in ("a", "b"):
+        dock.rows.add_array(GREY, name=image)
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    go_on, update = Event(), TrainingList.update
+
+    def slow(*args: Any, **changes: Any) -> Record:
+        go_on.wait(20)
+        return update(*args, **changes)
+
+    monkeypatch.setattr(TrainingList, "update", slow)
+    saved = painted(dock)
+    dock.view.save.click()
+    later = painted(dock)
+    with qtbot.waitSignal(dock.annotator.saved, timeout=20_000):
+        go_on.set()
+    qtbot.waitUntil(lambda: not dock.annotator.is_busy, timeout=10_000)
+    assert (dock.annotator.image, dock.unsaved) == (first, first)
+    assert "a was painted on while it was saved: save it again" in dock.view.message.text()
+    assert np.array_equal(read_mask(dock.folder / dock.rows.record(first).mask), saved)
+    assert np.array_equal(dock.viewer.layers["a labels"].data, later)
+    assert shown(qtbot, dock, dock.view.save) == "images/b.png"
+    assert np.array_equal(read_mask(dock.folder / dock.rows.record(first).mask), later)
+
+
+def edit_names(
+    dock: TrainingListPanel, monkeypatch: pytest.MonkeyPatch, change: Callable[[TrainingList], None]
+) -> None:
+    """Press Edit classes… and change names in the dialog."""
+    monkeypatch.setattr(NamesDialog, "exec", lambda _: change(dock.rows))
+    dock.view.names.click()
+
+
+def test_an_image_that_is_annotated_follows_new_names(qtbot, dock, monkeypatch):
+    dock.rows.add_array(GREY, name="a", label="benign")
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+
+    def change(rows: TrainingList) -> None:
+        rows.rename("class", "benign", "nevus")
+        rows.rename("structure", "lesion", "spot")
+        rows.add_name("structure", "cyst")
+
+    edit_names(dock, monkeypatch, change)
+    assert (dock.annotator.image, dock.view.label.currentText()) == (first, "nevus")
+    assert [*dock.viewer.layers["a labels"].features["structure"]][1:3] == ["spot", "cyst"]
+    painted(dock)
+    with qtbot.waitSignal(dock.annotator.saved, timeout=20_000):
+        dock.view.save.click()
+    assert dock.rows.record(first).label == "nevus"
+
+
+def test_labels_painted_with_numbers_of_a_removed_structure_are_not_saved_as_others(qtbot, dock, monkeypatch):
+    dock.rows.add_name("structure", "cyst")
+    dock.rows.add_array(GREY, name="a")
+    dock.show_rows()
+    first = shown(qtbot, dock, dock.view.next)
+    labels = painted(dock)
+    edit_names(dock, monkeypatch, lambda rows: rows.remove_name("structure", "lesion"))
+    assert (dock.annotator.image, dock.view.save.isVisible()) == ("", False)
+    assert "Structures were removed, so the labels of a mean others now" in dock.view.message.text()
+    assert np.array_equal(dock.viewer.layers["a labels"].data, labels)
+    assert dock.rows.record(first).mask == ""
+
+
+def test_a_change_while_the_list_is_checked_is_said(qtbot, dock, monkeypatch):
+    dock.rows.add_array(GREY, name="a")
+    dock.show_rows()
+    go_on = Event()
+    monkeypatch.setattr(panel.work, "check", lambda _: lambda stopped: iter([go_on.wait(20)]))
+    dock.view.check.click()
+    dock.view.rows.setData(dock.view.rows.index(0, CLASS), "benign")
+    go_on.set()
+    assert "The list changed while it was checked; press Check again." in dock.view.message.text()
+    assert dock.view.check.isEnabled()
+
+
+def test_a_renamed_model_goes_on_proposing_and_a_deleted_one_gives_way_to_the_first(dock, monkeypatch, tmp_path):
+    def use(*names: str) -> tuple[ModelEntry, ...]:
+        return tuple(ModelEntry(name, name, "user", tmp_path / f"{name}.safetensors", 1) for name in names)
+
+    monkeypatch.setattr(panel, "list_models", lambda: use("first", "mine"))
+    dock.refresh_models()
+    dock.view.model.setCurrentIndex(1)
+    monkeypatch.setattr(panel, "list_models", lambda: use("first", "ours"))
+    dock.refresh_models({"mine": "ours"})
+    assert dock.view.model.currentData() == "ours"
+    monkeypatch.setattr(panel, "list_models", lambda: use("first"))
+    dock.refresh_models()
+    assert dock.view.model.currentData() == "first"
+
+
+def test_a_model_whose_file_is_gone_keeps_no_list_from_being_begun(dock, monkeypatch):
+    def gone(_: Path) -> Any:
+        raise WeightsError("There is no file.")
+
+    offered = []
+    monkeypatch.setattr(questions, "read_info", gone)
+    monkeypatch.setattr(NewListDialog, "exec", lambda dialog: offered.append(dialog.names_of.count()))
+    dock.view.new.click()
+    assert offered == [1]  # names of one's own
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/x", "x" * 300])
+def test_a_folder_that_cannot_be_is_typed_without_an_error(qtbot, tmp_path, folder):
+    dialog = NewListDialog([("Fake model", TASK)])
+    qtbot.addWidget(dialog)
+    dialog.folder.setText(folder if folder.startswith("~") else str(tmp_path / folder))
+    assert dialog.ok.isEnabled()  # whether it can be made is told then
+
+
+def test_a_preset_class_is_that_of_the_image_that_is_chosen(qtbot, dock):
+    for name, label in (("a", "benign"), ("b", "malignant"), ("c", "")):
+        dock.viewer.add_layer(Image(GREY, name=name))
+        dock.viewer.add_layer(Labels(GREY % 2, name=f"{name} truth", metadata={"class": label} if label else {}))
+    dialog = AddDialog(dock.viewer, dock.info)
+    qtbot.addWidget(dialog)
+    seen = []
+    for name in ("a", "b", "c"):
+        dialog.image_choice.setCurrentText(name)
+        dialog.image_choice.activated.emit(dialog.image_choice.currentIndex())
+        dialog.labels_choice.setCurrentText(f"{name} truth")
+        dialog.labels_choice.activated.emit(dialog.labels_choice.currentIndex())
+        seen.append(dialog.label.currentText())
+    assert seen == ["benign", "malignant", ""]
+    assert not dialog.ok.isEnabled()
+    dialog.label.setCurrentText("normal")
+    dialog.label.activated.emit(dialog.label.currentIndex())
+    dialog.image_choice.setCurrentText("a")
+    dialog.image_choice.activated.emit(dialog.image_choice.currentIndex())
+    assert dialog.label.currentText() == "normal"
+
+
 def change_elsewhere(dock: TrainingListPanel) -> None:
     path = dock.folder / "index.csv"
     path.write_text(path.read_text() + "images/far.png,,,train,\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from napari_uml.widgets.worklist.table import CLASS, DOUBT, IMAGE, PIXELS, SEEN,
 from napari_uml.widgets.worklist.work import SEEN as SEEN_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytestqt.qtbot import QtBot
@@ -306,6 +307,52 @@ def test_the_chosen_row_is_opened(listed: WorklistWidget, qtbot: QtBot) -> None:
     listed.table.setCurrentIndex(first)
     opened(qtbot, listed, listed.open.click)
     assert listed.viewer.layers[0].name == first.data()
+
+
+def test_a_row_of_the_former_list_that_is_opened_late_is_not_seen_in_the_next(
+    listed: WorklistWidget, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, go_on, look = tmp_path / "other", Event(), dock.look_at
+    for name in NAMES:
+        shutil.copytree(tmp_path / name, other / name)
+
+    def slow(answer: Answered) -> Any:
+        def work(stopped: Callable[[], bool]) -> Iterator[object]:
+            go_on.wait(20)
+            yield from look(answer)(stopped)
+
+        return work
+
+    monkeypatch.setattr(dock, "look_at", slow)
+    listed.open_results(other)
+    listed.open_row(0)
+    qtbot.waitUntil(lambda: listed.folder == other, timeout=10_000)
+    go_on.set()
+    wait(qtbot, listed)
+    qtbot.wait(300)
+    assert not listed.answers.seen
+    assert not (other / SEEN_FILE).exists()
+
+
+def test_the_summary_counts_what_is_listed_and_was_seen(listed: WorklistWidget, qtbot: QtBot, tmp_path: Path) -> None:
+    (tmp_path / SEEN_FILE).write_text(json.dumps({"seen": ["a", "of another run"]}))
+    listed.open_results(tmp_path)
+    wait(qtbot, listed)
+    assert listed.summary.text() == "3 images · 0 for an expert · 1 seen"
+    shutil.rmtree(tmp_path / "b")
+    listed.open_results(tmp_path)
+    wait(qtbot, listed)
+    assert listed.summary.text() == "2 images · 0 for an expert · 1 seen"
+
+
+def test_what_was_seen_is_not_kept_in_a_folder_that_is_gone(
+    listed: WorklistWidget, qtbot: QtBot, tmp_path: Path
+) -> None:
+    gone = tmp_path.with_name("gone")
+    listed.folder = gone
+    listed.answers.set_seen(listed.answers.answers[0])
+    assert f"{gone} is not there; what was seen is not kept" in listed.message.text()
+    assert not gone.exists()
 
 
 def test_corrected_labels_stay_with_their_image(listed: WorklistWidget, qtbot: QtBot) -> None:

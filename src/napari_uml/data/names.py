@@ -26,6 +26,14 @@ def names_of(info: DatasetInfo, kind: Kind) -> tuple[str, ...]:
     return info.seg_classes if kind == "structure" else info.cls_classes
 
 
+def now_called(info: DatasetInfo, kind: Kind, name: str) -> str | None:
+    """What a structure or class of that name is called now; None when it is gone."""
+    if name in names_of(info, kind):
+        return name
+    former: dict[str, tuple[str, ...]] = getattr(info, FIELDS[kind][1])
+    return next((now for now, before in former.items() if name in before), None)
+
+
 def renamed(info: DatasetInfo, kind: Kind, old: str, new: str) -> DatasetInfo:
     """The same with another name of a structure or class, also where unions and measurements use it.
 

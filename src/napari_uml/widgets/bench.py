@@ -145,6 +145,7 @@ class Bench(QObject):
             style = {"edge_color": "#F0E442", "face_color": "transparent", "edge_width": 2}
             self.shapes = self.viewer.add_layer(Shapes(ndim=self.image.ndim, name="rectangle", **where, **style))
         self.viewer.layers.selection.active = self.shapes
+        self.shapes.visible = True  # nothing can be drawn on a hidden layer
         self.shapes.mode = "add_rectangle"
 
     def update_box(self) -> None:

@@ -154,7 +154,7 @@ class FinetuneWidget(Dock):
 
     def _on_models(self, before: str, name: str) -> None:
         """Offer the models in the training list and in the Analyse docks at once; what was renamed stays chosen."""
-        self.training_list.refresh_models()
+        self.training_list.refresh_models({before: name} if before and name else None)
         for dock in main_window(self).findChildren(AnalyseWidget):
             if before and name and dock.session.model == before:
                 dock.session.model = name

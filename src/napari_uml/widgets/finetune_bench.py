@@ -98,9 +98,12 @@ class FinetuneBench(QObject):
     def set_folder(self, folder: Path | None) -> None:
         """Train on another dataset folder, or on the same one, which has changed."""
         session = self.session
+        if folder != session.folder:
+            self.forget_pace()
+            session.info, session.counts, session.problems = None, None, ()
         session.folder = folder
         if folder is None:
-            session.info, session.counts, session.problems = None, None, ()
+            self._reading.stop()
         else:
             self._reading.start(read_list(folder))
 
@@ -121,8 +124,8 @@ class FinetuneBench(QObject):
     def choose_start(self, name: str) -> None:
         """Start from another model; the new model gets another name."""
         session = self.session
-        self._measuring.stop()  # of another model
-        session.start, session.pace = name, None
+        self.forget_pace()
+        session.start = name
         entry = next((entry for entry in session.models if entry.name == name), None)
         session.start_info = None
         if entry is not None and entry.path is not None and not entry.problem:
@@ -139,11 +142,17 @@ class FinetuneBench(QObject):
         except DatasetError as error:
             self.report(error)
         else:
+            self.forget_pace()
             self.session.mix_info, self.session.mix_in, self.session.message = info, folder, None
 
     def refresh_runs(self) -> None:
         """Look for runs that nobody ended."""
         self.session.found = tuple(unfinished_runs(runs_folder()))
+
+    def forget_pace(self) -> None:
+        """Forget how long a step takes, and stop measuring it: what is trained is another thing now."""
+        self._measuring.stop()
+        self.session.pace = None
 
     def measure(self) -> None:
         """Time a few steps of what is chosen."""

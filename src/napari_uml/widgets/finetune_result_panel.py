@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QGridLayout,
     QHeaderView,
     QInputDialog,
@@ -31,12 +29,13 @@ from napari_uml.weights.registry import CARD_SUFFIX
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.card_dialog import CardDialog
 from napari_uml.widgets.finetune_session import Stage
-from napari_uml.widgets.panel import Panel, push_button, scroll_to
+from napari_uml.widgets.panel import Panel, ask_for_file, push_button, scroll_to
 from napari_uml.widgets.session import Message
 from napari_uml.widgets.small_print import print_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari_uml.evaluation.comparison import Comparison
     from napari_uml.evaluation.record import Metric
@@ -186,14 +185,16 @@ class ResultPanel(Panel):
         entry = next((entry for entry in self.session.models if entry.name == self.session.installed), None)
         if entry is None or entry.path is None:
             return
-        name, _ = QFileDialog.getSaveFileName(self, "Export the model", f"{entry.name}.safetensors", "*.safetensors")
-        if not name:
+        try:
+            target = ask_for_file(self, "Export the model", entry.name, "safetensors")
+        except UMLError as error:
+            self.bench.report(error)
             return
-        target = Path(name if name.endswith(".safetensors") else f"{name}.safetensors")
-        asked = target == Path(name) and target.exists()  # the dialog did, about the weights
-        there = [path for path in (target, target.with_suffix(CARD_SUFFIX)) if path.exists()]
-        if there and not asked:
-            self.session.message = Message(f"{there[0]} is there already; choose another name.", "error")
+        if target is None:
+            return
+        card = target.with_suffix(CARD_SUFFIX)
+        if card.exists() and not target.exists():  # else the dialog asked, about the weights
+            self.session.message = Message(f"{card} is there already; choose another name.", "error")
             return
         self._copying.start(copy_model(entry.path, target))
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FIRST = ("epochs", "learning_rate", "batch_size", "image_size", "anchor")
 """What users change most stands on top; `trainable` is chosen above."""
 LARGEST = 1_000_000
+LONGEST_NAME = 24
+"""Letters of a folder's name on a button."""
 NUMBER = r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d{1,2})?"
 """What can be typed as a number: a point or a comma before its fraction, none between thousands."""
 MIX_TIP = (
@@ -108,19 +110,21 @@ class SettingsPanel(Panel):
 
     def _show_mix(self) -> None:
         folder = self.session.mix_in
-        self.mix.setText(folder.name if folder else "Folder…")
+        self.mix.setText(_short(folder.name).replace("&", "&&") if folder else "Folder…")
+        self.mix.setToolTip(f"{folder}\n{MIX_TIP}" if folder else MIX_TIP)
         self.unmix.setEnabled(folder is not None)
 
     def _show_stage(self) -> None:
         self.setEnabled(self.session.stage is Stage.IDLE)
 
     def _on_changed(self, name: str, value: Any) -> None:
-        self.session.changes = {**self.session.changes, name: value}
         if name in TIMED:
-            self.session.pace = None
+            self.bench.forget_pace()
+        self.session.changes = {**self.session.changes, name: value}
 
     def _on_reset(self) -> None:
-        self.session.changes, self.session.pace = {}, None
+        self.bench.forget_pace()
+        self.session.changes = {}
 
     def _on_mix(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose the original data")
@@ -129,6 +133,11 @@ class SettingsPanel(Panel):
 
     def _on_unmix(self) -> None:
         self.bench.choose_mix(None)
+
+
+def _short(name: str) -> str:
+    """A name that a button has room for."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"
 
 
 class _NumberField(QLineEdit):

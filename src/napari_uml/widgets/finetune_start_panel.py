@@ -130,7 +130,8 @@ class StartPanel(Panel):
         self.bench.choose_start(self.start.currentData())
 
     def _on_part(self) -> None:
-        self.session.part, self.session.pace = self.part.currentData(), None
+        self.bench.forget_pace()
+        self.session.part = self.part.currentData()
 
     def _on_length(self) -> None:
         self.session.length = self.length.currentData()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_uml.widgets.finetune_session import FinetuneSession
 
 RESUME_TIP = "Go on after the last epoch, to the same numbers as without the interruption."
+NO_SMALLER = "Nothing is left to train, or a batch is one image already."
+COMPARE_TIP = "It was trained to its end: compare it with the model that it started from, and add it to your models."
 SMALLER_TIP = (
     "Half the batch needs less memory. It is a new run that starts from the last epoch's weights: the learning rate "
     "goes through a new cycle, and the best epoch is looked for among the new ones."
@@ -51,6 +53,7 @@ class TrainPanel(Panel):
         self.progress.setToolTip("How much of the run is done.")
         self.message, self.copy = QLabel(), QPushButton("Copy report")
         self.message.setWordWrap(True)
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.message.setToolTip("What there is to tell.")
         self.copy.setToolTip("Copy the error and the end of the run's log, to be pasted into a bug report.")
@@ -149,6 +152,8 @@ class TrainPanel(Panel):
         left = run is not None and run.epoch < run.plan.settings.epochs
         can_halve = run is not None and left and run.plan.settings.batch_size // 2 >= run.plan.settings.processes
         self.resume.setText("Resume" if left or run is None else "Compare and add")
+        self.resume.setToolTip(RESUME_TIP if left or run is None else COMPARE_TIP)
+        self.smaller.setToolTip(SMALLER_TIP if can_halve or run is None else NO_SMALLER)
         self.smaller.setEnabled(can_halve)
         self.smaller.setDefault(failure is not None and failure.memory and can_halve)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -24,7 +22,7 @@ from napari_uml.files import write_text
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import pixel_size
 from napari_uml.widgets.measured import HEADER, Measured, as_csv, measure_result, words
-from napari_uml.widgets.panel import Panel, scroll_to
+from napari_uml.widgets.panel import Panel, ask_for_file, scroll_to
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -156,10 +154,9 @@ class MeasurementsPanel(Panel):
         measured = self.measured
         if measured is None:
             return
-        name, _ = QFileDialog.getSaveFileName(self, "Save the measurements", "measurements.csv", "CSV (*.csv)")
-        if not name:
-            return
         try:
-            write_text(Path(name), as_csv(measured), encoding="utf-8-sig")
+            path = ask_for_file(self, "Save the measurements", "measurements", "csv")
+            if path is not None:
+                write_text(path, as_csv(measured), encoding="utf-8-sig")
         except UMLError as error:
             self.bench.report(error)

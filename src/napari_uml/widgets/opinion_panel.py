@@ -109,13 +109,13 @@ class OpinionPanel(Panel):
             self._show_pixel()
             return
         opinion = result.opinion_at(self.session.position)
-        text = f"{opinion.superlative}: <b>{opinion.predicted}</b>"
+        text = f"{opinion.superlative}: <b>{escape(opinion.predicted)}</b>"
         if (number := result.only_slice) is not None:
             text = f"Slice {number} · {text}"
         if result.done > 1:
             number = result.slice_at(self.session.position)
             self.slice_title.setText(f"Slice {number}")
-            text += f" · in the volume: <b>{result.prediction.opinion.predicted}</b>"
+            text += f" · in the volume: <b>{escape(result.prediction.opinion.predicted)}</b>"
         if "mask" not in answers:
             text += f"<br>{SILENT['mask']}"
         self.heading.setText(text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QEvent, QObject, QPoint, QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -18,6 +20,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
+
+from napari_uml.errors import UMLError
+from napari_uml.files import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -257,6 +263,32 @@ def add_row(layout: QFormLayout, text: str, field: QWidget, tip: str) -> QLabel:
         part.setAccessibleName(part.accessibleName() or text)
     layout.addRow(label, field)
     return label
+
+
+def elided_label(text: str = "") -> QElidingLabel:
+    """A line of plain text that a narrow dock shortens in the middle, such as the name of a folder."""
+    label = QElidingLabel(text)
+    label.setElideMode(Qt.TextElideMode.ElideMiddle)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def ask_for_file(parent: QWidget, title: str, name: str, ending: str) -> Path | None:
+    """Ask where to write a file, whose ending is added where it was not typed; None when the user cancels.
+
+    Raises
+    ------
+    UMLError
+        When a file is there that the dialog did not ask about.
+    """
+    kind = f"{ending.upper()} (*.{ending})"
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, f"{safe_name(name)}.{ending}", kind)
+    if not chosen:
+        return None
+    path = Path(chosen if chosen.lower().endswith(f".{ending}") else f"{chosen}.{ending}")
+    if path != Path(chosen) and path.exists():
+        raise UMLError(f"{path} is there already; choose another name.")
+    return path
 
 
 def push_button(text: str, tip: str) -> QPushButton:

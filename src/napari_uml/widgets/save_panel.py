@@ -50,6 +50,7 @@ class SavePanel(Panel):
         self._background.failed.connect(self.bench.report)
         self._background.finished.connect(self._show_state)
         self._about: Result | None = None
+        self._copied: Material | None = None
         self._saved: tuple[Result, Recipe] | None = None
         self._write: Callable[[Recipe], str] = as_python
         self._folder = ""
@@ -106,6 +107,7 @@ class SavePanel(Panel):
         material, self._write, self._about = self._material(), write, None
         if material is None:
             return
+        self._copied = material
         if self._saved is not None and self._saved[0] is material.result:
             self._on_yielded(self._saved[1])
         else:
@@ -129,5 +131,5 @@ class SavePanel(Panel):
             self.session.message = Message(f"Saved {len(value.files)} files{kept} in {value.folder}{but}")
         elif isinstance(value, Recipe):
             self._put(value)
-        elif (result := self.session.result) is not None and (image := self.bench.image) is not None:
-            self.session.message = Message(missing_file(result.request, files_of(image)))
+        elif (copied := self._copied) is not None:
+            self.session.message = Message(missing_file(copied.result.request, copied.files))

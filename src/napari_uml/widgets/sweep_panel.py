@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QSignalThrottler
 
 from napari_uml.errors import UMLError
@@ -20,12 +19,13 @@ from napari_uml.widgets.gentle_import import import_plots
 from napari_uml.widgets.jobs import sweep_job
 from napari_uml.widgets.layer_arrays import array_of
 from napari_uml.widgets.layers import is_result
-from napari_uml.widgets.panel import Panel, add_row, fill, form, narrow, scroll_to
-from napari_uml.widgets.session import Message, State, SweepResult, ready_reason
+from napari_uml.widgets.panel import Panel, add_row, ask_for_file, fill, form, narrow, scroll_to
+from napari_uml.widgets.session import State, SweepResult, ready_reason
 from napari_uml.widgets.sweep_plot import NOISE_TITLE, SweepPlot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari.layers import Layer
 
@@ -81,6 +81,7 @@ class SweepPanel(Panel):
 
     def _connect(self) -> None:
         self._sweeping = self._unseen = False
+        self._of = ""  # key of the image that the truth is about
         self.start.clicked.connect(self._on_start)
         self.csv.clicked.connect(self._on_csv)
         self.png.clicked.connect(self._on_png)
@@ -98,7 +99,7 @@ class SweepPanel(Panel):
         events.source.connect(self._show_sweep)
         for signal in (events.sigma, events.corruption):
             signal.connect(self._show_setting)
-        events.source.connect(self._show_truths)
+        events.source.connect(self._on_source)
         self.bench.images_changed.connect(self._show_truths)
         self._show_setting()
         self._show_truths()
@@ -127,6 +128,14 @@ class SweepPanel(Panel):
         if self.truth.currentIndex() < 0:
             with QSignalBlocker(self.truth):
                 self.truth.setCurrentIndex(0)
+
+    def _on_source(self) -> None:
+        """The truth of one image is not that of another, even where it has its size."""
+        source = self.session.source
+        if source is None or source.key != self._of:
+            self._of = "" if source is None else source.key
+            self.truth.setCurrentIndex(0)
+        self._show_truths()
 
     def _truths(self) -> list[Layer]:
         source = self.session.source
@@ -192,16 +201,10 @@ class SweepPanel(Panel):
     def _save(self, ending: str, write: Callable[[Path], None]) -> None:
         """Ask for a file of that ending and write it, over no other file than the one that the dialog asked about."""
         name = self.session.source.name if self.session.source else "image"
-        kind = f"{ending.upper()} (*.{ending})"
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save the sweep", f"{name} sweep.{ending}", kind)
-        if not chosen:
-            return
-        path = Path(chosen if chosen.lower().endswith(f".{ending}") else f"{chosen}.{ending}")
-        if path != Path(chosen) and path.exists():
-            self.session.message = Message(f"{path} is there already; choose another name.", "error")
-            return
         try:
-            write(path)
+            path = ask_for_file(self, "Save the sweep", f"{name} sweep", ending)
+            if path is not None:
+                write(path)
         except UMLError as error:
             self.bench.report(error)
 

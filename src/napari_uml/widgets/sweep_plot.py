@@ -69,6 +69,7 @@ class SweepPlot(QWidget):
         self._width = LINE_WIDTH
         self.keys, self.about = [QLabel(), QLabel()], QLabel()
         print_small(self.about)
+        self.about.setTextFormat(Qt.TextFormat.PlainText)
         self.setToolTip(TIP)
         self.setAccessibleName("Sweep")
         layout = QVBoxLayout(self)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_uml.config import IGNORE
 from napari_uml.data.annotate_next import Queue, Score
+from napari_uml.data.names import now_called
 from napari_uml.widgets.background import Background
 from napari_uml.widgets.layers import mask_style
 from napari_uml.widgets.preferences import read_preferences
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_uml.config import Task
-    from napari_uml.data.dataset import Record
+    from napari_uml.data.dataset import DatasetInfo, Record
     from napari_uml.data.training_list import TrainingList
     from napari_uml.widgets.background import Closing
     from napari_uml.widgets.session import Predictor
@@ -73,6 +74,7 @@ class Annotator(QObject):
         self._model = ""
         self._layers: tuple[Layer, Labels] | None = None
         self._saved_layers: tuple[Layer, Labels] | None = None  # of the image that is being saved
+        self._saved_labels: NDArray[Any] | None = None
         self._known: NDArray[Any] | None = None  # the labels as they need no saving
         self._scoring = False
         self._skipped: set[str] = set()
@@ -150,12 +152,30 @@ class Annotator(QObject):
         else:
             self._look()
 
-    def skip(self) -> None:
-        """Leave the image that is shown for later, and go on."""
+    def skip(self, model: str) -> None:
+        """Leave the image that is shown for later, and go on with a model, see `next`."""
         if self.image:
             self._skipped.add(self.image)
             self._put_away()
-        self.next(self._model)
+        self.next(model)
+
+    def follow_names(self, before: DatasetInfo) -> None:
+        """Show the structures by their names now; when some were removed, the numbers painted are others now.
+
+        The image is then let go of: its layers stay, and cannot be saved as if nothing had happened.
+        """
+        if self._rows is None or self._layers is None:
+            return
+        now = self._rows.info
+        numbers = [now_called(now, "structure", name) for name in before.seg_classes]
+        if numbers == [*now.seg_classes[: len(numbers)]]:
+            style = _style(now)
+            self._layers[1].colormap, self._layers[1].features = style["colormap"], style["features"]
+            return
+        name = PurePosixPath(self.image).stem
+        self._layers, self.image, self._known = None, "", None
+        self.told.emit(f"Structures were removed, so the labels of {name} mean others now: take the image anew.")
+        self.ended.emit()
 
     def save(self, label: str) -> None:
         """Save the corrected labels and the class of the image that is shown; then it leaves the viewer."""
@@ -164,7 +184,7 @@ class Annotator(QObject):
         rows, image, labels = self._rows, self.image, np.array(self._layers[1].data)
         given = None if (labels == IGNORE).all() else labels
         self._saving.start(work.change(lambda: rows.update(image, label=label, labels=given)))
-        self._saved_layers = self._layers
+        self._saved_layers, self._saved_labels = self._layers, labels
 
     def _submit(self, job: Any) -> None:
         wanted = read_preferences()
@@ -213,8 +233,13 @@ class Annotator(QObject):
     def _on_saved(self, record: Record) -> None:
         saved, self._saved_layers = self._saved_layers, None
         if self._layers is saved:
-            self._put_away()
+            self._known = self._saved_labels
+            if not self.is_edited:
+                self._put_away()
         self.saved.emit(record.image)
+        if self.image == record.image:
+            name = PurePosixPath(record.image).stem
+            self.told.emit(f"{name} was painted on while it was saved: save it again.")
 
     def _on_saving_over(self) -> None:
         self._saved_layers = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ class NewListDialog(Question):
     @property
     def path(self) -> Path:
         """The folder to make."""
-        return Path(self.folder.text()).expanduser()
+        return Path(os.path.expanduser(self.folder.text()))
 
     @property
     def info(self) -> DatasetInfo:
@@ -129,7 +130,7 @@ class NewListDialog(Question):
         twice = [len(set(_split(field))) < len(_split(field)) for field in (self.structures, self.classes)]
         if not self.folder.text().strip():
             self._show_problem("Choose a folder.")
-        elif (self.path / "dataset.json").exists():
+        elif os.path.exists(self.path / "dataset.json"):  # which takes names that no folder can have
             self._show_problem("That folder holds a data set already: open it, or choose another name.")
         elif few[0] or few[1]:
             self._show_problem("Name background and a structure, and two classes, separated by commas.")
@@ -147,7 +148,11 @@ class NewListDialog(Question):
         name = QFileDialog.getExistingDirectory(self, "Where to keep the training list")
         if name:
             folder = Path(name)
-            self.folder.setText(str(folder / "training-list" if any(folder.iterdir()) else folder))
+            try:
+                is_empty = not any(folder.iterdir())
+            except OSError:  # it cannot be read; whether it can be written is told when the list is made
+                is_empty = False
+            self.folder.setText(str(folder if is_empty else folder / "training-list"))
 
 
 class AddDialog(Question):
@@ -164,6 +169,7 @@ class AddDialog(Question):
         self._labels: list[Layer] = []
         self._numbers: dict[int, int] = {}
         self._lacking: dict[int, str] = {}
+        self._has_chosen = False  # the class
         self.image_choice, self.labels_choice = QComboBox(), QComboBox()
         self.taken, self.others = QLabel(), QComboBox()
         self.taken.setWordWrap(True)
@@ -191,10 +197,10 @@ class AddDialog(Question):
         add_row(self.form, "Split", self.split, "Train on it, or validate with it.")
         self.image_choice.activated.connect(self._show_labels)
         self.labels_choice.activated.connect(self._show_numbers)
-        for choice in (self.label, self.unlabelled, self.others):
+        self.label.activated.connect(self._on_label)
+        for choice in (self.unlabelled, self.others):
             choice.activated.connect(self._show_state)
         self._show_labels()
-        self._preset_class()
 
     @property
     def image(self) -> Layer:
@@ -235,14 +241,18 @@ class AddDialog(Question):
         fill(self.unlabelled, items, strange[0] if sure else None)
         self.others.setCurrentIndex(-1)
         self.unlabelled.setEnabled(self.labels is not None)
+        self._preset_class()
+        self._show_state()
+
+    def _on_label(self) -> None:
+        self._has_chosen = True
         self._show_state()
 
     def _preset_class(self) -> None:
-        """The class that a sample's known truth names; else the user says it."""
+        """The class that a sample's known truth names, until the user says one."""
         named = "" if self.labels is None else self.labels.metadata.get("class", "")
-        if named in self._info.cls_classes:
-            self.label.setCurrentIndex(self.label.findData(named))
-        self._show_state()
+        if not self._has_chosen:
+            self.label.setCurrentIndex(self.label.findData(named) if named in self._info.cls_classes else -1)
 
     def _show_taken(self) -> None:
         names = {**dict(enumerate(self._info.seg_classes)), IGNORE: "not annotated"}

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 
 from napari_uml.data.annotate_next import to_annotate
 from napari_uml.weights import read_info
-from napari_uml.widgets.panel import fill, narrow, push_button, side_by_side
+from napari_uml.widgets.panel import elided_label, fill, narrow, push_button, side_by_side
 from napari_uml.widgets.training_list.table import NO_CLASS, RowsModel, RowsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_uml.data.dataset import DatasetInfo, Problem
     from napari_uml.data.training_list import TrainingList
@@ -60,8 +60,8 @@ class Layout:
         layout.addLayout(side_by_side(self.label_label, self.label, self.save, self.skip, stretch=1))
 
     def _make(self, parent: QWidget) -> None:
-        self.title, self.summary, self.message = QLabel("No training list"), QLabel(), QLabel()
-        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.title, self.summary, self.message = elided_label("No training list"), QLabel(), QLabel()
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.summary.setWordWrap(True)
         self.message.setWordWrap(True)
         self.rows = RowsModel(parent)
@@ -128,12 +128,13 @@ class Layout:
             self.problems.addItem(item)
         self.problems.setVisible(bool(problems))
 
-    def show_models(self, models: Sequence[ModelEntry]) -> None:
-        """Offer models, and none."""
-        before, first = self.model.currentData(), not self.models
+    def show_models(self, models: Sequence[ModelEntry], renamed: Mapping[str, str]) -> None:
+        """Offer models, and none; the one that was chosen stays so, else the first takes its place."""
+        before = self.model.currentData() if self.models else None
+        chosen = before if before is None else renamed.get(before, before)
         self.models = list(models)
         items = [*((entry.title, entry.name) for entry in models), (SCRATCH, "")]
-        fill(self.model, items, items[0][1] if first else before)
+        fill(self.model, items, chosen if chosen in [name for _, name in items] else items[0][1])
 
     def choose_model(self, info: DatasetInfo) -> None:
         """Propose with the model that knows most structures and classes of a list by name, if any knows one.

@@ -11,6 +11,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_uml.data.annotate_next import to_annotate
+from napari_uml.data.names import now_called
 from napari_uml.data.splitting import suggest_split
 from napari_uml.data.training_list import TrainingList
 from napari_uml.errors import UMLError, WeightsError
@@ -26,7 +27,7 @@ from napari_uml.widgets.training_list.remembered import last_folder, remember_fo
 from napari_uml.widgets.training_list.table import RowsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import napari.viewer
@@ -183,12 +184,14 @@ class TrainingListPanel(Stopping):
             told = f" File names tell of {kept} patients or lesions, which are kept together." if kept else ""
             self.view.say(f"{count} of {len(found.splits)} images validate.{told}")
 
-    def refresh_models(self) -> None:
-        """Look again which models there are."""
+    def refresh_models(self, renamed: Mapping[str, str] | None = None) -> None:
+        """Look again which models there are; one that was `renamed`, by its name before, stays chosen."""
         try:
-            self.view.show_models([entry for entry in list_models() if entry.path is not None and not entry.problem])
+            usable = [entry for entry in list_models() if entry.path is not None and not entry.problem]
         except UMLError as error:
             self._tell(error)
+        else:
+            self.view.show_models(usable, renamed or {})
 
     def stop(self) -> None:
         """Stop everything in the background; for the dock that the panel is in, when it is closed."""
@@ -247,7 +250,9 @@ class TrainingListPanel(Stopping):
     def show_rows(self) -> None:
         """Show the rows as they are; what a check found may be true no longer."""
         self._problems = ()
-        self._checking.stop()
+        if self._checking.is_busy:
+            self._checking.stop()
+            self.view.say("The list changed while it was checked; press Check again.")
         rows = self.rows
         self.view.rows.mark(frozenset())
         self.view.rows.show(rows.info if rows else None, rows.records if rows else ())
@@ -341,9 +346,29 @@ class TrainingListPanel(Stopping):
 
     def next_image(self) -> None:
         """Show the next image to annotate; what is painted on the one that is shown goes unsaved."""
-        entry = self.view.chosen_model()
-        self.annotator.next(entry.name if entry else "")
+        self.annotator.next(self._proposing)
         self._show_state()
+
+    def skip_image(self) -> None:
+        """Leave the image that is shown for later, and show the next one."""
+        self.annotator.skip(self._proposing)
+        self._show_state()
+
+    def follow_names(self, before: DatasetInfo) -> None:
+        """Have the image that is annotated follow names of the list that were others before."""
+        if self.rows is None or self.rows.info == before:
+            return
+        chosen = self.view.label.currentData()
+        self.annotator.follow_names(before)
+        if self.annotator.image:
+            self.view.show_label(self.rows.info.cls_classes, now_called(self.rows.info, "class", chosen or "") or "")
+        self._show_state()
+
+    @property
+    def _proposing(self) -> str:
+        """Name of the model that proposes; empty: none."""
+        entry = self.view.chosen_model()
+        return entry.name if entry else ""
 
     def _on_shown(self, looked: work.Looked) -> None:
         self.view.show_label(self.rows.info.cls_classes if self.rows else (), looked.label)
@@ -362,7 +387,8 @@ class TrainingListPanel(Stopping):
     def _on_saved(self, image: str) -> None:
         self.view.rows.forget(image)
         self.show_rows()
-        self.next_image()
+        if not self.annotator.image:  # else it was painted on meanwhile
+            self.next_image()
 
 
 def _words(error: Exception) -> str:

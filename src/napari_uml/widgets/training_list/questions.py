@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QDialog, QFileDialog, QMessageBox
 
+from napari_uml.errors import WeightsError
 from napari_uml.weights import read_info
 from napari_uml.widgets.loading import FILTER
 from napari_uml.widgets.training_list.dialogs import AddDialog, NewListDialog
@@ -14,6 +15,7 @@ from napari_uml.widgets.training_list.names_dialog import NamesDialog
 
 if TYPE_CHECKING:
     from napari_uml.config import Task
+    from napari_uml.weights import ModelEntry
     from napari_uml.widgets.training_list.panel import TrainingListPanel
 
 
@@ -25,7 +27,7 @@ class Questions:
 
     def ask_new_list(self) -> None:
         """Ask where a new list shall be and which names it has, and begin it."""
-        tasks = [(entry.title, read_info(entry.path).task) for entry in self._panel.view.models if entry.path]
+        tasks = [(entry.title, task) for entry in self._panel.view.models if (task := _task(entry)) is not None]
         dialog = NewListDialog(tasks, self._panel)
         if dialog.exec() == QDialog.DialogCode.Accepted:
             self._panel.create(dialog.path, dialog.info)
@@ -61,8 +63,10 @@ class Questions:
     def ask_names(self) -> None:
         """Let the user rename, add and remove structures and classes."""
         if self._panel.rows is not None:
+            before = self._panel.rows.info
             NamesDialog(self._panel.rows, self._start(), self._panel).exec()
             self._panel.show_rows()
+            self._panel.follow_names(before)
 
     def ask_removal(self) -> None:
         """Ask whether the selected rows shall go, and take them out."""
@@ -80,7 +84,7 @@ class Questions:
     def ask_skip(self) -> None:
         """Leave the image for later; what was painted and is not saved is asked about first."""
         if self._may_leave():
-            self._panel.annotator.skip()
+            self._panel.skip_image()
 
     def _may_leave(self) -> bool:
         if not self._panel.annotator.is_edited:
@@ -92,8 +96,17 @@ class Questions:
     def _start(self) -> tuple[str, Task] | None:
         """Title and task of the model that is chosen."""
         entry = self._panel.view.chosen_model()
-        return None if entry is None or entry.path is None else (entry.title, read_info(entry.path).task)
+        task = None if entry is None else _task(entry)
+        return None if entry is None or task is None else (entry.title, task)
 
     def _folder(self, title: str, first: str = "") -> Path | None:
         name = QFileDialog.getExistingDirectory(self._panel, title, first)
         return Path(name) if name else None
+
+
+def _task(entry: ModelEntry) -> Task | None:
+    """The task of a model; None when its file has gone since, or is damaged: a list needs no model."""
+    try:
+        return None if entry.path is None else read_info(entry.path).task
+    except WeightsError:
+        return None

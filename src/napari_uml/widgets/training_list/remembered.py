@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from qtpy.QtCore import QSettings
@@ -12,7 +13,8 @@ KEY = "training list"
 def last_folder() -> Path | None:
     """The folder that `remember_folder` was given last, while it is there."""
     name = _settings().value(KEY, "")
-    return Path(name) if name and Path(name, "dataset.json").is_file() else None
+    there = name and os.path.isfile(Path(name, "dataset.json"))  # unlike Path.is_file, no error on a lost drive
+    return Path(name) if there else None
 
 
 def remember_folder(folder: Path) -> None:

@@ -25,7 +25,17 @@ from napari_uml.widgets.background import Background
 from napari_uml.widgets.geometry import placement
 from napari_uml.widgets.layers import add_written, mask_style, take_away, uncertainty_style
 from napari_uml.widgets.looking import move_sliders
-from napari_uml.widgets.panel import Dock, ProgressBar, WrappedLabel, fill, narrow, push_button, side_by_side
+from napari_uml.widgets.panel import (
+    Dock,
+    ProgressBar,
+    WrappedLabel,
+    ask_for_file,
+    elided_label,
+    fill,
+    narrow,
+    push_button,
+    side_by_side,
+)
 from napari_uml.widgets.preferences import read_preferences, use_cache_folder
 from napari_uml.widgets.reader import layer_data
 from napari_uml.widgets.session import Message, Progress
@@ -45,7 +55,7 @@ if TYPE_CHECKING:
     from napari_uml.widgets.session import Predictor
 
 EMPTY = "Open a folder of results, or analyse a folder of images: each gets a line here, the most uncertain first."
-PREPARING = "Loading the model…"
+PREPARING, READING = "Loading the model…", "Reads the results…"
 NO_MODEL = "There is no model on this computer yet: fetch or import one in the Analyse dock."
 STOPPED = "Stopped. Analyse the folder again, with the same folder for the results, to go on."
 FOR_EXPERTS = "The chance of an error is above the model's threshold, or not known because the image is unlike others."
@@ -89,7 +99,7 @@ class WorklistWidget(Dock):
 
     def open_results(self, folder: Path) -> None:
         """List the results in a folder."""
-        self._say("")
+        self._say(READING)
         self._opening.stop()  # a row of another list
         self._reading.start(find(folder))
 
@@ -152,8 +162,11 @@ class WorklistWidget(Dock):
         model_label.setBuddy(self.model)
         self.model.setAccessibleName("Model")
         self.model.setToolTip("The model that a folder is analysed with.")
-        self.bar, self.title, self.summary, self.message = ProgressBar(), QLabel(), QLabel(), WrappedLabel()
-        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.bar, self.title, self.summary, self.message = ProgressBar(), elided_label(), QLabel(), WrappedLabel()
+        self.bar.setAccessibleName("Images analysed")
+        self.bar.setToolTip("How many of the images are done.")
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 6)
         layout.setSpacing(4)
@@ -192,7 +205,8 @@ class WorklistWidget(Dock):
         busy, answers = self._runner.is_running, self.answers.answers
         self.title.setText(self.folder.name if self.folder else "No results yet")
         self.title.setToolTip(str(self.folder) if self.folder else EMPTY)
-        experts, seen = sum(answer.is_for_an_expert for answer in answers), len(self.answers.seen)
+        experts = sum(answer.is_for_an_expert for answer in answers)
+        seen = sum(map(self.answers.is_seen, range(len(answers))))
         images = f"{len(answers)} image" + ("" if len(answers) == 1 else "s")
         self.summary.setText(f"{images} · {experts} for an expert · {seen} seen" if answers else "")
         for part in (self.bar, self.cancel):
@@ -211,6 +225,7 @@ class WorklistWidget(Dock):
 
     def _say(self, text: str, wrong: bool = False) -> None:
         self.message.setText(f"⚠ {text}" if wrong and text else text)
+        self.message.setToolTip("")
 
     def _on_results(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of results")
@@ -218,9 +233,13 @@ class WorklistWidget(Dock):
             self.open_results(Path(folder))
 
     def _on_images(self) -> None:
+        before = self.model.currentText()
         self.refresh_models()
         if not self.model.currentData():
             self._say(NO_MODEL, wrong=True)
+            return
+        if before and self.model.currentText() != before:
+            self._say(f"{before} is gone. Choose a model, then the folder.", wrong=True)
             return
         images = QFileDialog.getExistingDirectory(self, "Folder of images")
         if not images:
@@ -231,15 +250,23 @@ class WorklistWidget(Dock):
 
     def _on_found(self, found: object) -> None:
         if isinstance(found, Found):
+            if found.folder != self.folder:
+                self._opening.stop()  # a row of another list, clicked meanwhile
             self.folder = found.folder
             self.answers.show(found.answers, found.seen)
+            if self.message.text() == READING:
+                self._say("")
             if found.problems:
-                self._say(f"{len(found.problems)} could not be read: {found.problems[0]}", wrong=True)
+                said = self.message.text()
+                unread = f"⚠ {len(found.problems)} could not be read: {found.problems[0]}"
+                self._say(" ".join(filter(None, (said, unread))))
+                self.message.setToolTip("\n".join(found.problems))
 
     def _on_progress(self, value: object) -> None:
         if isinstance(value, Progress):
             self.bar.show_progress(value.done, value.total, f"{value.done} of {value.total}")
-            self._say("")
+            if self.message.text() == PREPARING:
+                self._say("")
         elif isinstance(value, Answered):
             self.answers.add(value)
             self._show_state()
@@ -259,6 +286,7 @@ class WorklistWidget(Dock):
         more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
         failed = f"⚠ Not analysed: {self._failed[0]}{more}" if self._failed else ""
         self._say(" ".join(filter(None, (self._ended, failed))) or done)
+        self.message.setToolTip("\n".join(self._failed))
         if self.answers.answers and self.folder is not None:
             self._reading.start(find(self.folder))
         self._show_state()
@@ -292,20 +320,24 @@ class WorklistWidget(Dock):
         unusual = [view.note, *warnings_of(view.answer.record)]
         corrected = "The corrected labels and their image are still there." if kept else ""
         self._say(" ".join(filter(None, (*unusual, corrected))), wrong=any(unusual))
-        self.answers.set_seen(view.answer)
+        self.answers.set_seen(view.answer)  # and why that cannot be kept, if so
 
     def _on_seen(self) -> None:
         if self.folder is not None:
             try:
                 write_seen(self.folder, self.answers.seen)
             except UMLError as error:
-                self._say(str(error), wrong=True)
+                self._say(" ".join(filter(None, (self.message.text(), f"⚠ {error}"))))
         self._show_state()
 
     def _on_save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the table", "worklist.csv", "Tables (*.csv)")
-        if name:
-            self.save_table(Path(name))
+        try:
+            path = ask_for_file(self, "Save the table", "worklist", "csv")
+        except UMLError as error:
+            self._say(str(error), wrong=True)
+            return
+        if path is not None:
+            self.save_table(path)
 
     def save_table(self, path: Path) -> None:
         """Write the lines that are shown, in their order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -196,8 +197,10 @@ def write_seen(folder: Path, names: Collection[str]) -> None:
     Raises
     ------
     UMLError
-        When it cannot be written.
+        When it cannot be written, or the folder is gone.
     """
+    if not os.path.isdir(folder):
+        raise UMLError(f"Expected the folder of the results, {folder} is not there; what was seen is not kept.")
     write_text(folder / SEEN, json.dumps({"seen": sorted(names)}, indent=2) + "\n")
 
 
