@@ -650,9 +650,10 @@ def edit_names(
 
 
 def test_an_image_that_is_annotated_follows_new_names(qtbot, dock, monkeypatch):
-    dock.rows.add_array(GREY, name="a", label="benign")
+    dock.rows.add_array(GREY, name="a")
     dock.show_rows()
     first = shown(qtbot, dock, dock.view.next)
+    dock.view.label.setCurrentText("benign")
 
     def change(rows: TrainingList) -> None:
         rows.rename("class", "benign", "nevus")

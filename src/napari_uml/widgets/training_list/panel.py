@@ -387,7 +387,7 @@ class TrainingListPanel(Stopping):
     def _on_saved(self, image: str) -> None:
         self.view.rows.forget(image)
         self.show_rows()
-        if not self.annotator.image:  # else it was painted on meanwhile
+        if self.annotator.image != image:  # else it was painted on meanwhile
             self.next_image()
 
 
