@@ -1,7 +1,7 @@
 """What fine-tuning with few images brings on data that the start model never saw, and what it forgets.
 
     python benchmarks/finetune_gain.py DATA -o OUT [--small] [--draws 3] [--first-draw 0] [--part all]
-        [--targets drishti] [--images 10 20] [--starts fundus=MODEL.safetensors]
+        [--targets drishti] [--images 10 20] [--starts fundus=MODEL.safetensors] [--learn-class]
 
 DATA holds the dataset folders refuge, acrima, drishti, isic and ham10000. A dermoscopy model is trained on isic, a
 fundus model on refuge and acrima (or `--starts` names weights that were trained on these); then each is fine-tuned, as
@@ -136,6 +136,8 @@ def main() -> None:
     numbers = sorted({images for case in CASES for images in case.images})
     parser.add_argument("--images", nargs="+", type=int, choices=numbers, default=(), help="to do a part of it")
     parser.add_argument("--starts", nargs="+", type=start_of, default=(), help="CASE=MODEL: not trained, but this one")
+    learn = "let the class encoder learn where quick keeps it, into an OUT of its own, to see what keeping it is worth"
+    parser.add_argument("--learn-class", action="store_true", help=learn)
     parser.add_argument("--small", action="store_true", help="a few small images, to try the script")
     args = parser.parse_args()
 
@@ -180,7 +182,8 @@ def measure(case: Case, args: argparse.Namespace) -> Iterator[Measured]:
         for draw in range(args.first_draw, args.first_draw + (1 if small else args.draws)):
             folder = out / f"{case.target}-{images}-{draw}"
             tuned_on, rest = split_target(target, shared(target, sources), images, draw, folder, small)
-            model = fine_tuned(start, tuned_on, folder / "run", args.part, small)
+            changes = {**({"class_anchor": 0.0} if args.learn_class else {}), **(SMALL if small else {})}
+            model = fine_tuned(start, tuned_on, folder / "run", args.part, changes)
             minutes = float(str(read_info(model).training["seconds"])) / 60
             old = [source for source in sources if read_dataset(source).of_split("val")]
             for name, held_out in (("target", rest), *((f"old: {source.name}", source) for source in old)):
@@ -208,11 +211,11 @@ def sources_of(case: Case, args: argparse.Namespace) -> list[Path]:
     return [smaller(args.data / n, small / n, 8) if args.small else args.data / n for n in case.sources]
 
 
-def fine_tuned(start: Path, folder: Path, run: Path, part: str, small: bool) -> Path:
-    """A model that the dock's "quick" makes of the start and a folder."""
+def fine_tuned(start: Path, folder: Path, run: Path, part: str, changes: dict[str, Any]) -> Path:
+    """A model that the dock's "quick", but for some settings, makes of the start and a folder."""
     images, focus = len(read_dataset(folder).of_split("train")), UMLPredictor.load(start).info.focus
     settings = dict(settings_for("quick", part, images * (2 if focus else 1)))  # type: ignore[arg-type]
-    train(run, [folder], {"from": start}, {**settings, **(SMALL if small else {})})
+    train(run, [folder], {"from": start}, {**settings, **changes})
     return run / MODEL
 
 
