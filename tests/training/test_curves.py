@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_uml.errors import UMLError
 from napari_uml.training.curves import add_epoch, draw_curves, read_curves
 
 if TYPE_CHECKING:
@@ -47,6 +48,25 @@ def test_figure_that_comes_later_is_absent_before(path: Path, make_report: MakeR
     first, second = read_curves(path)
     assert "auc" not in first
     assert second["auc"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"epoch;loss/total\n1;0,5\n", b"epoch,loss/total\n1,n/a\n", b"epoch,loss/total\n1,0.5,7\n", b"a\n1\n", b"\xff",
+        b'epoch\n"' + b"1" * 200_000 + b'"\n',
+    ],
+)  # fmt: skip
+def test_curves_that_another_program_saved_are_refused_in_words_and_left(
+    path: Path, make_report: MakeReport, content: bytes
+) -> None:
+    path.write_bytes(content)
+    with pytest.raises(UMLError, match="Expected the curves that training wrote in"):
+        add_epoch(path, make_report(path.parent))
+    with pytest.raises(UMLError, match="Expected the curves that training wrote in"):
+        draw_curves(path, path.with_suffix(".png"))
+    assert path.read_bytes() == content
+    assert [*path.parent.glob("*")] == [path]
 
 
 def test_nothing_is_left_beside_the_file(path: Path, make_report: MakeReport) -> None:

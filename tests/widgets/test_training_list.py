@@ -694,6 +694,18 @@ def test_a_change_while_the_list_is_checked_is_said(qtbot, dock, monkeypatch):
     assert dock.view.check.isEnabled()
 
 
+def test_a_change_that_is_refused_while_the_list_is_checked_says_why(qtbot, dock, monkeypatch):
+    dock.rows.add_array(GREY, name="a")
+    dock.show_rows()
+    go_on = Event()
+    monkeypatch.setattr(panel.work, "check", lambda _: lambda stopped: iter([go_on.wait(20)]))
+    dock.view.check.click()
+    change_elsewhere(dock)
+    dock.view.split.click()
+    go_on.set()
+    assert CHANGED in dock.view.message.text()
+
+
 def test_a_renamed_model_goes_on_proposing_and_a_deleted_one_gives_way_to_the_first(dock, monkeypatch, tmp_path):
     def use(*names: str) -> tuple[ModelEntry, ...]:
         return tuple(ModelEntry(name, name, "user", tmp_path / f"{name}.safetensors", 1) for name in names)

@@ -223,8 +223,7 @@ def _marked(run: Path) -> Iterator[None]:
     mark_begun(run)
     try:
         yield
-    except Exception:
+    finally:
         state = read_state(run)
-        if state is None or not state.ended:  # else only the news of it was lost
+        if state is None or not state.ended:  # the block did not come to say how
             mark_ended(run, FAILED)
-        raise

@@ -111,6 +111,11 @@ def optional(module: str, path: Path) -> Any:
         ) from error
 
 
+def full_opacity(dtype: np.dtype[Any]) -> float:
+    """The number that means opaque: 1 of fractions, the highest of whole numbers."""
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
 def split_alpha(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     """Take the opacity off the colours.
 
@@ -124,8 +129,7 @@ def split_alpha(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]
     (...) or (..., 3) colours, and (...) opacity in [0, 1]; None for it where everything is opaque.
     """
     colours = pixels[..., 0] if pixels.shape[-1] == 2 else pixels[..., :3]
-    opaque = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-    alpha = pixels[..., -1]
+    opaque, alpha = full_opacity(pixels.dtype), pixels[..., -1]
     if alpha.size == 0 or alpha.min() >= opaque:
         return colours, None
     return colours, np.clip(alpha / np.float32(opaque), 0, 1).astype(np.float32)

@@ -87,6 +87,8 @@ class ListTables:
             content = json.loads(self._note.read_text(encoding="utf-8"))
             info, rows = DatasetInfo.model_validate(content["info"]), [Record(*row) for row in content["records"]]
             before = dict(content["before"])
+        except OSError as error:
+            raise DatasetError(f"Expected to read {self._note}, it failed: {error.strerror}.") from error
         except (ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"Expected the note of a change that was interrupted, it is damaged; {go_on}") from error
         after = {name: _sha256(text.encode()) for name, text in dataset_texts(info, rows).items()}

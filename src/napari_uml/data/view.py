@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from napari_uml.data.decoded import full_opacity, split_alpha
 from napari_uml.data.scaling import check_pixels, scale_to_unit
 
 if TYPE_CHECKING:
@@ -49,13 +50,12 @@ def over_black(pixels: NDArray[Any]) -> NDArray[Any]:
     ImageError
         As `scale_to_unit` does, of colours that are not all opaque.
     """
-    colours, alpha = pixels[..., :3], pixels[..., 3:]
-    if alpha.size == 0 or pixels.dtype.kind not in "uif" or not np.isfinite(pixels).all():
-        return colours
-    opaque = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
-    if alpha.min() >= opaque or (pixels.dtype != np.uint8 and alpha.max() != opaque):
-        return colours
-    return scale_to_unit(colours)[0] * np.clip(alpha / np.float32(opaque), 0, 1).astype(np.float32)
+    if pixels.shape[-1] < 4 or pixels.dtype.kind not in "uif" or not np.isfinite(pixels).all():
+        return pixels[..., :3]
+    if pixels.dtype != np.uint8 and pixels[..., 3].max(initial=0) != full_opacity(pixels.dtype):
+        return pixels[..., :3]
+    colours, alpha = split_alpha(pixels)
+    return colours if alpha is None else scale_to_unit(colours)[0] * alpha[..., None]
 
 
 def network_view(pixels: NDArray[np.float32], size: int, channels: int) -> NDArray[np.float32]:

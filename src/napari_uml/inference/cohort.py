@@ -72,10 +72,9 @@ def result_folders(images: Sequence[Path], output: Path, *, always: bool = False
     taken: set[str] = set()
     folders = []
     for image in images:
-        name = image.resolve().name if image.name in ("", "..") else image.name
-        stem = Path(name[:-3] if name.lower().endswith(".nii.gz") else name).stem.rstrip(" .")
-        stem = name = stem or "image"
-        count = 1
+        file = image.resolve().name if image.name in ("", "..") else image.name
+        stem = Path(file[:-3] if file.lower().endswith(".nii.gz") else file).stem.rstrip(" .") or "image"
+        name, count = stem, 1
         while name.lower() in taken:
             count += 1
             name = f"{stem}-{count}"

@@ -55,7 +55,7 @@ def read_curves(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UMLError(f"Expected the curves that training wrote in {path}, got: {error}. Restore the file.") from error
     if any("epoch" not in row for row in rows):
         raise UMLError(f"Expected the curves that training wrote in {path}, it has no column epoch. Restore the file.")

@@ -269,14 +269,15 @@ class TrainingListPanel(Stopping):
 
     def _change(self, step: Callable[[], object]) -> bool:
         """Make a small change at once; whether it was made."""
-        made = True
+        refused: Exception | None = None
         try:
             step()
         except (UMLError, ValueError) as error:
-            made = False
-            self._tell(error)
+            refused = error
         self.show_rows()
-        return made
+        if refused is not None:
+            self._tell(refused)
+        return refused is None
 
     def _add(self, job: Work, asked: Split | None = None) -> None:
         self._added, self._asked, self._elsewhere, self._refused = 0, asked, Counter(), []

@@ -327,7 +327,8 @@ class WorklistWidget(Dock):
             try:
                 write_seen(self.folder, self.answers.seen)
             except UMLError as error:
-                self._say(" ".join(filter(None, (self.message.text(), f"⚠ {error}"))))
+                said = self.message.text()
+                self._say(said if str(error) in said else " ".join(filter(None, (said, f"⚠ {error}"))))
         self._show_state()
 
     def _on_save(self) -> None:
